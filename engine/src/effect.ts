@@ -1,0 +1,65 @@
+/**
+ * What is to be done outside: computed from the state alone by `outstanding` (R5), so that a crash loses none of it and
+ * publishing twice is harmless.
+ */
+import type { Json, JsonObject } from './json.ts'
+
+/** A value, or one element of a list that lies in a blob: the coordinator resolves it when it publishes (R8). */
+export type ItemValue = { readonly value: Json } | { readonly blob: string; readonly index: number }
+
+/** The scope that travels with a task: only what the node's config reads. */
+export interface TaskScope {
+  readonly input?: Json
+  readonly steps?: Readonly<Record<string, { readonly output: Json; readonly status: string; readonly error: Json }>>
+  readonly vars?: JsonObject
+  readonly item?: Json
+  readonly index?: number
+  readonly labels?: Readonly<Record<string, string>>
+  readonly startedAt?: number
+}
+
+/** The message that asks a worker to perform an attempt. */
+export interface Task {
+  /** `<runId>/<key>/<round>/<attempt>`: publish is idempotent by it. */
+  readonly id: string
+  readonly runId: string
+  readonly workspace: string
+  readonly key: string
+  readonly node: string
+  readonly round: number
+  readonly attempt: number
+  readonly type: string
+  readonly workflow: string
+  /** Hash of the graph: workers cache compiled configs by graph and node. */
+  readonly graph: string
+  /** The node's `with`, as written. Credentials by name only (R14). */
+  readonly config: JsonObject
+  readonly credentials: Readonly<Record<string, string>>
+  readonly timeoutMs: number | null
+  readonly scope: TaskScope
+}
+
+export type Effect =
+  | { readonly kind: 'dispatch'; readonly task: Omit<Task, 'workspace'>; readonly item?: ItemValue }
+  /** Begin the child, or send it `retry` when it exists and `attempt` is above the one that began it. */
+  | {
+      readonly kind: 'child'
+      readonly childId: string
+      readonly key: string
+      readonly node: string
+      readonly round: number
+      readonly attempt: number
+      readonly workflow?: string
+      readonly input: Json
+      readonly item?: ItemValue
+      readonly index?: number
+    }
+  /** Tell a child that the parent is stopping. */
+  | { readonly kind: 'cancel_child'; readonly childId: string }
+  /** Queued tasks of the run are to be skipped, taken ones to get their abort (R11). */
+  | { readonly kind: 'halt'; readonly abort: boolean }
+  /** Take the halt back: the run goes on. */
+  | { readonly kind: 'unhalt' }
+
+export const taskId = (runId: string, key: string, round: number, attempt: number): string =>
+  `${runId}/${key}/${round}/${attempt}`

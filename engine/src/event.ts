@@ -1,0 +1,217 @@
+/**
+ * What happened in a run: durable facts, numbered `seq` from 1, the only source of its state (R1).
+ *
+ * An event carries everything that an expression yielded when it was decided (the edges taken, the label, the number of
+ * items, the wake time), so that `evolve` never evaluates one. There are no events for ready, dispatched or started
+ * (R8): those follow from the others. Values over 32 KiB stand here as a blob reference.
+ *
+ * `v` is the version of an event type. A process that meets a type or version it does not know gives the partition back
+ * (R4); `KNOWN_EVENTS` is what this one knows.
+ */
+import type { StepError, Warning } from './errors.ts'
+import type { Json, JsonObject } from './json.ts'
+
+/** Bytes that left the log for the blob store. */
+export interface BlobRef {
+  readonly $blob: string
+  readonly bytes: number
+  readonly contentType: string
+}
+
+/** Which outgoing edges of a settled node were taken, by target; every other outgoing edge is dead. */
+export interface Route {
+  readonly taken: readonly string[]
+  /** Edges whose condition could not be evaluated: the target fails with this. */
+  readonly failed?: readonly { readonly to: string; readonly error: StepError }[]
+}
+
+export interface ParentLink {
+  readonly runId: string
+  readonly key: string
+  readonly round: number
+  /** The first run of the family: limits and budgets that are shared hang there. */
+  readonly rootId: string
+  /** 1 for a child of a root run. */
+  readonly depth: number
+}
+
+/** What an open wait waits for, as far as the log must know. */
+export type WaitSpec =
+  | { readonly kind: 'timer' }
+  | {
+      readonly kind: 'approval'
+      readonly title: string
+      readonly body?: string
+      readonly form?: JsonObject
+      readonly assignees?: readonly string[]
+      readonly onTimeout: 'approve' | 'reject' | 'fail'
+    }
+  | { readonly kind: 'message'; readonly name: string; readonly correlationKey?: string; readonly match?: string }
+  | {
+      readonly kind: 'child'
+      readonly childId: string
+      /** `name[@tag]` of a stored workflow; without it the node's inline body. */
+      readonly workflow?: string
+      readonly input: Json
+    }
+
+interface Base {
+  /** Milliseconds since 1970; never before the previous event's. */
+  readonly at: number
+}
+
+/** What every event about one step names. `key` is the node's id, or `id[3]` for an item of a `forEach`. */
+interface StepBase extends Base {
+  readonly key: string
+  readonly round: number
+}
+
+export type RunEvent =
+  | (Base & {
+      readonly type: 'run.started'
+      readonly graph: string
+      readonly input: Json
+      readonly labels: Readonly<Record<string, string>>
+      readonly workflow: { readonly name: string; readonly version: number | null }
+      /** Captured values of the `vars.<name>` that the graph reads. */
+      readonly vars: JsonObject
+      readonly actor: string
+      readonly parent?: ParentLink
+      /** In a body of a `forEach`. */
+      readonly item?: Json
+      readonly index?: number
+      readonly forkedFrom?: { readonly runId: string; readonly seq: number }
+    })
+  /** The node's own `when` was true: it starts. Nodes without `when` start without an event. */
+  | (StepBase & { readonly type: 'step.admitted' })
+  /** The node's own `when` was false. (Dead paths need no event: they follow from the routes.) */
+  | (StepBase & { readonly type: 'step.skipped'; readonly route: Route })
+  /** A `forEach` was evaluated. `items` is the list, or the blob that holds it. */
+  | (StepBase & { readonly type: 'step.expanded'; readonly count: number; readonly items: Json })
+  /** A control step, or an item of one, waits. `wakeAt`: its timer, timeout or deadline; `null` for none. */
+  | (StepBase & {
+      readonly type: 'step.waiting'
+      readonly waitId: string
+      readonly wait: WaitSpec
+      readonly wakeAt: number | null
+    })
+  /** A try failed and there will be another. */
+  | (StepBase & {
+      readonly type: 'attempt.failed'
+      readonly attempt: number
+      readonly error: StepError
+      readonly retryAt: number
+      readonly startedAt?: number
+      readonly worker?: string
+    })
+  /** One round of a `repeat` is over and the next starts at `nextAt`. */
+  | (StepBase & { readonly type: 'step.repeated'; readonly output: Json; readonly nextAt: number })
+  | (StepBase & {
+      readonly type: 'step.completed'
+      readonly attempt: number
+      readonly output: Json
+      readonly label?: string
+      /** Absent for an item of a `forEach` whose siblings are not settled: the step routes once. */
+      readonly route?: Route
+      readonly startedAt?: number
+      readonly worker?: string
+      readonly actor?: string
+      readonly warnings?: readonly Warning[]
+      /** The message that a `wait` node took from the run's buffer or from outside. */
+      readonly messageId?: string
+    })
+  | (StepBase & {
+      readonly type: 'step.failed'
+      readonly attempt: number
+      readonly error: StepError
+      /** By an edge on `failure` or by `onError: continue`. Unhandled, it settles no edge and the run stops. */
+      readonly handled: boolean
+      readonly route?: Route
+      readonly startedAt?: number
+      readonly worker?: string
+    })
+  /** While stopping: an attempt, or a child, reported that it ended without a result. */
+  | (StepBase & { readonly type: 'step.cancelled'; readonly attempt: number })
+  /**
+   * All items of a `forEach` are settled: the step itself is. Its output is the list of the items' outputs in order,
+   * written out only when it was moved to a blob; else it is what the log already holds.
+   */
+  | (StepBase & {
+      readonly type: 'step.joined'
+      readonly outcome: 'completed' | 'failed'
+      readonly output?: Json
+      readonly label?: string
+      readonly error?: StepError
+      readonly handled?: boolean
+      readonly route?: Route
+      readonly warnings?: readonly Warning[]
+    })
+  | (Base & {
+      readonly type: 'message.received'
+      readonly messageId: string
+      readonly name: string
+      readonly correlationKey?: string
+      readonly data: Json
+      readonly actor: string
+      readonly expiresAt: number
+    })
+  | (Base & { readonly type: 'run.paused'; readonly actor: string })
+  | (Base & { readonly type: 'run.resumed'; readonly actor: string })
+  | (Base & {
+      readonly type: 'run.patched'
+      readonly actor: string
+      readonly reason: string
+      readonly operations: Json
+      readonly before: string
+      readonly after: string
+      /** Edges added from sources that are already settled: which of them are taken. */
+      readonly routes?: Readonly<Record<string, Route>>
+      readonly vars?: JsonObject
+    })
+  | (Base & {
+      readonly type: 'run.stopping'
+      readonly reason: 'completed' | 'failed' | 'cancelled'
+      readonly error?: StepError
+      readonly output?: Json
+      readonly actor?: string
+      /** When the run ends even if attempts have not reported: 10 s later (R11). */
+      readonly deadline: number
+    })
+  | (Base & { readonly type: 'run.completed'; readonly output: Json; readonly warnings?: readonly Warning[] })
+  | (Base & { readonly type: 'run.failed'; readonly error: StepError })
+  | (Base & { readonly type: 'run.cancelled'; readonly actor: string })
+  /** Failed and cancelled steps become ready again, with fresh attempts. */
+  | (Base & { readonly type: 'run.retried'; readonly actor: string })
+
+export type EventType = RunEvent['type']
+
+/** Every event type that this version of the engine can fold, with the newest version it knows of each. */
+export const KNOWN_EVENTS: Readonly<Record<EventType, number>> = {
+  'run.started': 1,
+  'step.admitted': 1,
+  'step.skipped': 1,
+  'step.expanded': 1,
+  'step.waiting': 1,
+  'attempt.failed': 1,
+  'step.repeated': 1,
+  'step.completed': 1,
+  'step.failed': 1,
+  'step.cancelled': 1,
+  'step.joined': 1,
+  'message.received': 1,
+  'run.paused': 1,
+  'run.resumed': 1,
+  'run.patched': 1,
+  'run.stopping': 1,
+  'run.completed': 1,
+  'run.failed': 1,
+  'run.cancelled': 1,
+  'run.retried': 1,
+}
+
+export const isBlobRef = (value: unknown): value is BlobRef =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as { $blob?: unknown }).$blob === 'string' &&
+  /^sha256:[0-9a-f]{64}$/.test((value as { $blob: string }).$blob) &&
+  typeof (value as { bytes?: unknown }).bytes === 'number'

@@ -1,0 +1,176 @@
+/**
+ * The state of a run: a fold of its events (R1), plain data that compares with `deepEqual`.
+ *
+ * A state belongs to whoever loaded it: `evolve` updates it in place, because work per signal must not grow with the
+ * graph (R8). Whoever's commit fails, or whose `decide` threw, throws the state away and folds the log again.
+ */
+import type { StepError, Warning } from './errors.ts'
+import type { BlobRef, ParentLink, WaitSpec } from './event.ts'
+import type { Graph } from './graph.ts'
+import type { Json, JsonObject } from './json.ts'
+
+export type RunStatus =
+  | 'queued'
+  | 'running'
+  | 'waiting'
+  | 'paused'
+  | 'stopping'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+
+export type StepStatus =
+  | 'pending'
+  | 'ready'
+  | 'running'
+  | 'waiting'
+  | 'completed'
+  | 'failed'
+  | 'skipped'
+  | 'cancelled'
+
+/**
+ * What a live unit (a step without `forEach`, or one item) is doing:
+ * `entering` the join is met and `decide` must still say what happens (never outlives one call of `decide`);
+ * `working` an attempt is owed by a worker; `backoff` the next attempt starts at `at`; `between` the next round starts
+ * at `at`; `waiting` a wait is open.
+ */
+export type Activity =
+  | { readonly phase: 'entering' }
+  | { readonly phase: 'working' }
+  | { readonly phase: 'backoff'; readonly at: number }
+  | { readonly phase: 'between'; readonly at: number }
+  | { readonly phase: 'waiting'; readonly waitId: string; readonly wait: WaitSpec; readonly wakeAt: number | null }
+
+/** One thing that is performed: a step, or an item of a `forEach` step. */
+export interface Unit {
+  readonly key: string
+  activity: Activity
+  round: number
+  /** The current attempt; grows over the life of the round and is never reused (R7). */
+  attempt: number
+  /** Attempts before this one do not count against the retry policy: set by a retry from failure. */
+  attemptsBefore: number
+  /** Losses in a row; two fail the step. */
+  losses: number
+  /** When the unit began to be what it is now. */
+  since: number
+}
+
+export interface ItemsState {
+  readonly count: number
+  /** The list itself, or the blob that holds it. */
+  readonly list: Json | BlobRef
+  /** Index of the first item that has not been started. */
+  next: number
+  /** Live items by index. */
+  readonly live: Map<number, Unit>
+  /** Settled items, by index; a hole is not settled. */
+  readonly outputs: (Json | undefined)[]
+  readonly labels: Map<number, string>
+  readonly failed: Map<number, StepError>
+  settled: number
+}
+
+export interface StepState {
+  readonly id: string
+  status: Exclude<StepStatus, 'running'>
+  /** Incoming edges that are neither taken nor dead yet. */
+  unmet: number
+  /** Incoming edges taken. */
+  taken: number
+  /** The live unit of a step without `forEach` (or of one that is not expanded yet). */
+  unit: Unit | null
+  items: ItemsState | null
+  output: Json
+  label: string | null
+  error: StepError | null
+  /** Failed, and an edge or `onError` dealt with it. */
+  handled: boolean
+  /** Targets of the outgoing edges that were taken, once settled. */
+  routed: readonly string[] | null
+  attempts: number
+  reachedAt: number | null
+  startedAt: number | null
+  settledAt: number | null
+  worker: string | null
+  actor: string | null
+  warnings: readonly Warning[]
+}
+
+export interface BufferedMessage {
+  readonly id: string
+  readonly name: string
+  readonly correlationKey: string | null
+  readonly data: Json
+  readonly expiresAt: number
+}
+
+/** Where the run is in its life; a shape per phase, so that an illegal state has none. */
+export type Phase =
+  | { readonly kind: 'active' }
+  | { readonly kind: 'paused'; readonly since: number; readonly actor: string }
+  | {
+      readonly kind: 'stopping'
+      readonly reason: 'completed' | 'failed' | 'cancelled'
+      readonly error: StepError | null
+      readonly output: Json
+      readonly actor: string | null
+      readonly deadline: number
+    }
+  | { readonly kind: 'completed'; readonly at: number; readonly output: Json }
+  | { readonly kind: 'failed'; readonly at: number; readonly error: StepError }
+  | { readonly kind: 'cancelled'; readonly at: number; readonly actor: string }
+
+export interface RunState {
+  readonly id: string
+  graph: Graph
+  /** Number of the last event folded. */
+  seq: number
+  /** Time of the last event folded. */
+  at: number
+  phase: Phase
+  readonly input: Json
+  readonly labels: Readonly<Record<string, string>>
+  readonly workflow: { readonly name: string; readonly version: number | null }
+  vars: JsonObject
+  readonly startedAt: number
+  readonly actor: string
+  readonly parent: ParentLink | null
+  readonly item: Json | undefined
+  readonly index: number | undefined
+  readonly steps: Map<string, StepState>
+  /** Ids of the steps that were reached and are not settled, in the order in which they were reached. */
+  readonly live: Set<string>
+  /** Keys of units whose activity carries a time, with that time. */
+  readonly timers: Map<string, number>
+  /** Open waits by id. */
+  readonly waits: Map<string, string>
+  /** Waits that are over, by id: how they ended, so that a late decision gets a true answer. */
+  readonly closedWaits: Map<string, { readonly how: 'decided' | 'timeout' | 'superseded' | 'closed'; readonly actor: string | null }>
+  readonly messages: BufferedMessage[]
+  /** Messages already counted, by the sender's id. */
+  readonly messageIds: Set<string>
+  /** Waits opened so far; numbers their ids. */
+  waitCount: number
+  /** Steps and items started so far, and agents among them. */
+  spentSteps: number
+  spentAgents: number
+  patchCount: number
+  /** Versions of the run's definition: hashes, the base first. */
+  readonly versions: string[]
+  readonly warnings: Warning[]
+  /** Set on a state that stopped before and was retried. */
+  retries: number
+}
+
+export const isFinished = (state: RunState): boolean =>
+  state.phase.kind === 'completed' || state.phase.kind === 'failed' || state.phase.kind === 'cancelled'
+
+export const itemKey = (id: string, index: number): string => `${id}[${index}]`
+
+/** Splits a step key into its node and, for an item, the index. */
+export function parseKey(key: string): { id: string; index: number | null } {
+  const open = key.indexOf('[')
+  return open < 0 ? { id: key, index: null } : { id: key.slice(0, open), index: Number(key.slice(open + 1, -1)) }
+}

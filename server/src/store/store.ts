@@ -1,0 +1,251 @@
+/**
+ * The store's verbs. Postgres remembers: everything that must survive is behind this contract, and only `store/` writes
+ * SQL. Methods are verbs of the domain that take one readonly object (never "update row"), grouped by noun, one file
+ * each. Times come in as milliseconds (R12).
+ */
+import type { BlobRef, Command, Json, JsonObject, NodeTypeInfo, ParentLink, RunEvent, RunStatus, StepError, Verdict, WaitSpec } from '@weft/engine'
+
+export interface NewRun {
+  readonly id: string
+  readonly workspace: string
+  readonly workflow: string
+  readonly version: number | null
+  /** Hash of the graph; its definition was stored before (`graphs.put`). */
+  readonly graph: string
+  /** Event 1: `run.started`. */
+  readonly started: Extract<RunEvent, { type: 'run.started' }>
+  readonly idempotency?: { readonly route: string; readonly key: string; readonly bodyHash: string }
+}
+
+export type BeginOutcome =
+  | { readonly kind: 'begun' }
+  /** The id, or the idempotency key with the same body, exists: the answer is that run. */
+  | { readonly kind: 'exists'; readonly runId: string }
+  | { readonly kind: 'key_reused' }
+
+export interface RunRow {
+  readonly id: string
+  readonly workspace: string
+  readonly workflow: string
+  readonly version: number | null
+  readonly graph: string
+  readonly status: RunStatus
+  readonly waitingFor: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly input: Json
+  readonly output: Json
+  readonly error: StepError | null
+  readonly parent: ParentLink | null
+  readonly seq: number
+  readonly createdAt: number
+  readonly finishedAt: number | null
+  readonly wakeAt: number | null
+  readonly stuckReason: string | null
+}
+
+export interface RunFilter {
+  readonly workspace: string
+  readonly status?: readonly RunStatus[]
+  readonly workflow?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly parentId?: string
+  readonly limit: number
+  /** Opaque; from the previous page. */
+  readonly cursor?: string
+}
+
+export interface StoredEvent {
+  readonly seq: number
+  readonly event: RunEvent
+}
+
+export interface InboxRow {
+  readonly id: string
+  readonly runId: string
+  readonly actor: string
+  readonly command: Command
+}
+
+export type InboxOutcome =
+  | { readonly kind: 'queued' }
+  /** The same command id was there already: settled with this verdict, or still waiting. */
+  | { readonly kind: 'exists'; readonly verdict: Verdict | null }
+  | { readonly kind: 'no_run' }
+
+/** What one batch of a coordinator commits for one run, in one statement for the whole batch. */
+export interface RunAppend {
+  readonly runId: string
+  readonly workspace: string
+  /** `seq` of the first event; the others follow. */
+  readonly firstSeq: number
+  readonly events: readonly RunEvent[]
+  readonly status: RunStatus
+  readonly waitingFor: readonly string[]
+  /** New value of `wake_at`; `undefined` leaves it, `null` clears it. */
+  readonly wakeAt?: number | null
+  /** Set with the final event. */
+  readonly finished?: { readonly at: number; readonly output: Json; readonly error: StepError | null }
+  /** Set with `run.patched`. */
+  readonly graph?: string
+  readonly verdicts: readonly { readonly commandId: string; readonly verdict: Verdict }[]
+  /** Waits of people and messages that opened or closed: rows for inboxes and correlation. */
+  readonly waitsOpened: readonly { readonly waitId: string; readonly key: string; readonly wait: WaitSpec; readonly wakeAt: number | null; readonly at: number }[]
+  readonly waitsClosed: readonly { readonly waitId: string; readonly outcome: string; readonly actor: string | null; readonly at: number }[]
+  /** With the final event of a child: the parent's inbox row, in the same statement (R15). */
+  readonly parentInbox?: { readonly id: string; readonly parentId: string; readonly command: Command }
+}
+
+export interface LoadedRun {
+  readonly row: RunRow
+  readonly events: readonly StoredEvent[]
+  /** Commands that wait for their verdict, oldest first. */
+  readonly inbox: readonly InboxRow[]
+}
+
+/**
+ * The one Postgres session on which a coordinator owns partitions and appends (R3): it holds the advisory locks, and a
+ * session that ended can append nothing.
+ */
+export interface OwnerSession {
+  /** Locks as many of these partitions as are free; answers which it now owns. */
+  claim(partitions: readonly number[]): Promise<number[]>
+  release(partitions: readonly number[]): Promise<void>
+  /** One autocommit statement. Throws `AppendConflict` (quarantine), or `SessionLost` (outcome unknown: load again). */
+  append(batch: readonly RunAppend[]): Promise<void>
+  /** Loads runs of owned partitions, whole. */
+  load(runIds: readonly string[]): Promise<Map<string, LoadedRun>>
+  /** Unsettled commands of these runs, oldest first. */
+  inbox(runIds: readonly string[]): Promise<Map<string, InboxRow[]>>
+  /** Runs of these partitions whose `wake_at` has passed, earliest first, a page. Never quarantined ones. */
+  due(request: { readonly partitions: readonly number[]; readonly now: number; readonly limit: number }): Promise<{ runId: string; wakeAt: number }[]>
+  /** Moves `wake_at` without events (dead-man's switch, after a sweep found that nothing is due). */
+  postpone(runs: readonly { readonly runId: string; readonly wakeAt: number | null }[]): Promise<void>
+  quarantine(request: { readonly runId: string; readonly reason: string }): Promise<void>
+  /** Resolves when the session has ended, however it did. */
+  readonly ended: Promise<void>
+  close(): Promise<void>
+}
+
+export class SessionLost extends Error {
+  override readonly name = 'SessionLost'
+}
+
+export class AppendConflict extends Error {
+  override readonly name = 'AppendConflict'
+  readonly runId: string
+  constructor(runId: string, message: string) {
+    super(message)
+    this.runId = runId
+  }
+}
+
+export interface StoredWorkflow {
+  readonly name: string
+  readonly version: number
+  readonly tags: readonly string[]
+  readonly graph: string
+  readonly description: string | null
+  /** The author's text, comments included, when it came as text. */
+  readonly source: string | null
+  readonly definition: Json
+  readonly createdAt: number
+}
+
+export interface ApprovalRow {
+  readonly id: string
+  readonly runId: string
+  readonly workspace: string
+  readonly key: string
+  readonly status: 'open' | 'approved' | 'rejected' | 'timeout' | 'closed' | 'superseded'
+  readonly title: string
+  readonly body: string | null
+  readonly form: JsonObject | null
+  readonly assignees: readonly string[]
+  readonly openedAt: number
+  readonly expiresAt: number | null
+  readonly closedAt: number | null
+  readonly actor: string | null
+}
+
+export interface Store {
+  readonly runs: {
+    /** Durable once it resolves. Concurrent calls share one commit (R10). */
+    begin(run: NewRun): Promise<BeginOutcome>
+    get(request: { workspace: string; id: string }): Promise<RunRow | null>
+    /** The newest run, or the newest of a workflow: `@last`, `@last:name`; or by the last 6 or more characters. */
+    find(request: { workspace: string; reference: string }): Promise<{ ids: string[] }>
+    list(filter: RunFilter): Promise<{ items: RunRow[]; nextCursor: string | null }>
+    events(request: { runId: string; afterSeq: number; limit: number }): Promise<StoredEvent[]>
+    delete(request: { workspace: string; id: string }): Promise<'deleted' | 'not_found' | 'not_finished'>
+    /** Removes finished runs older than `before`, a batch; answers how many. */
+    expire(request: { before: number; limit: number }): Promise<number>
+    /** Ends a quarantine; the run is due at once. */
+    recover(request: { workspace: string; id: string }): Promise<boolean>
+    /** Figures for `doctor` and metrics. */
+    counts(): Promise<{ byStatus: Record<string, number>; stuck: number }>
+  }
+  readonly inbox: {
+    /** Inserts the command and makes the run due, in one statement (R15). */
+    insert(row: InboxRow & { workspace: string }): Promise<InboxOutcome>
+    verdict(commandId: string): Promise<Verdict | null>
+  }
+  readonly graphs: {
+    /** Stores a definition by its hash; again is a no-op. */
+    put(request: { hash: string; definition: Json }): Promise<void>
+    get(hash: string): Promise<Json | null>
+  }
+  readonly workflows: {
+    /** A new version, or the newest one when its graph and source are the same. */
+    push(request: { workspace: string; name: string; graph: string; definition: Json; source: string | null; description: string | null; tags: readonly string[]; at: number }): Promise<{ version: number; created: boolean }>
+    /** `name`, `name@tag` or `name@version`. */
+    get(request: { workspace: string; reference: string }): Promise<StoredWorkflow | null>
+    list(request: { workspace: string; limit: number; cursor?: string }): Promise<{ items: StoredWorkflow[]; nextCursor: string | null }>
+    versions(request: { workspace: string; name: string }): Promise<StoredWorkflow[]>
+    tag(request: { workspace: string; name: string; tag: string; version: number }): Promise<boolean>
+    delete(request: { workspace: string; name: string }): Promise<boolean>
+  }
+  readonly approvals: {
+    get(request: { workspace: string; id: string }): Promise<ApprovalRow | null>
+    list(request: { workspace: string; status?: string; runId?: string; limit: number; cursor?: string }): Promise<{ items: ApprovalRow[]; nextCursor: string | null }>
+  }
+  readonly blobs: {
+    /** Stores bytes by their hash; again is a no-op that marks them as touched. */
+    put(request: { workspace: string; bytes: Uint8Array; contentType: string; at: number }): Promise<BlobRef>
+    get(request: { workspace: string; hash: string }): Promise<{ bytes: Uint8Array; contentType: string } | null>
+    /** Removes what is unreferenced and untouched since `before`; answers how many. */
+    collect(request: { before: number; limit: number }): Promise<number>
+  }
+  readonly records: {
+    /** First commit wins (R7): answers the stored value. `refused` when a newer attempt has written one. */
+    once(request: { runId: string; key: string; round: number; attempt: number; name: string; value: Json; at: number }): Promise<{ value: Json } | { refused: true }>
+    get(request: { runId: string; key: string; round: number; name: string }): Promise<{ value: Json } | null>
+  }
+  readonly nodeTypes: {
+    /** A worker adds its types; they stay when it leaves. */
+    register(request: { workspace: string; types: readonly NodeTypeInfo[]; at: number }): Promise<void>
+    list(request: { workspace: string }): Promise<NodeTypeInfo[]>
+  }
+  readonly variables: {
+    get(request: { workspace: string; names: readonly string[] }): Promise<JsonObject>
+    list(request: { workspace: string }): Promise<{ name: string; value: Json; updatedAt: number }[]>
+    set(request: { workspace: string; name: string; value: Json; at: number }): Promise<void>
+    delete(request: { workspace: string; name: string }): Promise<boolean>
+  }
+  readonly keys: {
+    /** Makes sure that this key is an admin key of the workspace (hashed). */
+    ensure(request: { workspace: string; hash: string; name: string; role: string; at: number }): Promise<void>
+    find(hash: string): Promise<{ id: string; workspace: string; name: string; role: string; expiresAt: number | null } | null>
+  }
+  readonly idempotency: {
+    /** For every POST that creates something but a run (which carries its own): remembers the answer. */
+    remember(request: { workspace: string; route: string; key: string; bodyHash: string; answer: Json; at: number }): Promise<{ kind: 'stored' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
+    recall(request: { workspace: string; route: string; key: string; bodyHash: string }): Promise<{ kind: 'none' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
+    expire(request: { before: number }): Promise<number>
+  }
+  /** Opens the session on which a coordinator owns partitions. */
+  openOwner(name: string): Promise<OwnerSession>
+  /** The database's clock against this machine's, and its settings, for `doctor`, `bench` and start-up checks. */
+  describe(): Promise<{ version: string; nowMs: number; settings: Record<string, string> }>
+  ping(): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,112 @@
+/**
+ * The transport carries; it remembers nothing that matters. Everything in it can be wiped at any moment and is rebuilt
+ * from the log (R5). Two implementations stand behind this contract, `memory.ts` and (for many processes) Redis; one
+ * conformance suite holds for both.
+ *
+ * Three lanes: *tasks* per node type, *signals* per partition, *live* for whoever watches.
+ */
+import type { Signal, Task } from '@weft/engine'
+
+/** A signal on its way to the owner of the run's partition. */
+export interface SignalEnvelope {
+  readonly runId: string
+  readonly signal: Signal
+}
+
+export interface ReceivedSignal extends SignalEnvelope {
+  /** Names the message in the lane until it is deleted. */
+  readonly receipt: string
+  /** How often it was handed out, this time included; above 1 after a crash. */
+  readonly deliveries: number
+}
+
+export interface TakenTask {
+  readonly task: Task
+  /** How often the task was taken, this time included. */
+  readonly deliveries: number
+}
+
+export interface LaneDepth {
+  readonly type: string
+  readonly waiting: number
+  readonly active: number
+  /** Age of the oldest waiting task in milliseconds; 0 when none waits. */
+  readonly oldestAgeMs: number
+}
+
+export interface TaskLane {
+  /** Queues tasks. Idempotent by task id: while the lane holds one, queued or taken, a second publish is a no-op. */
+  publish(tasks: readonly Task[]): Promise<void>
+  /**
+   * Takes up to `capacity[type]` tasks of each type; waits until there is at least one, or until `signal` aborts (then
+   * the list is empty). Tasks of halted runs are not handed out: each becomes a signal `dropped`.
+   */
+  take(worker: string, capacity: ReadonlyMap<string, number>, signal: AbortSignal): Promise<TakenTask[]>
+  /**
+   * Prolongs the leases of a worker's tasks. The answer names those that must abort: their run was halted with `abort`,
+   * or the lane has given them to somebody else. A task that the lane has forgotten is registered as taken.
+   */
+  heartbeat(worker: string, tasks: readonly Task[]): Promise<{ readonly abort: readonly string[] }>
+  /**
+   * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither.
+   */
+  report(results: readonly { readonly taskId: string; readonly runId: string; readonly signal: Signal }[]): Promise<void>
+  /** Gives tasks back that were not started: the next `take` gets them under the same attempt. */
+  handBack(taskIds: readonly string[]): Promise<void>
+  /** Skips the queued tasks of a run (each becomes a signal `dropped`); with `abort`, taken ones get their abort. */
+  halt(runId: string, abort: boolean): Promise<void>
+  unhalt(runId: string): Promise<void>
+  /** Taken tasks whose lease ran out become signals `lost`. Called by the coordinator's loop. */
+  reap(): Promise<void>
+  /** Which of these tasks the lane holds, and how. */
+  inspect(taskIds: readonly string[]): Promise<ReadonlyMap<string, 'queued' | 'taken'>>
+  depth(): Promise<LaneDepth[]>
+}
+
+export interface SignalLane {
+  send(signals: readonly SignalEnvelope[]): Promise<void>
+  /**
+   * Hands out signals of these partitions, at most `limit`, oldest first; waits until there is one or `signal` aborts.
+   * What was received and not deleted is handed out again after `reset`.
+   */
+  receive(partitions: ReadonlySet<number>, limit: number, signal: AbortSignal): Promise<ReceivedSignal[]>
+  /** After their events are committed (R2). */
+  delete(receipts: readonly string[]): Promise<void>
+  /** The owner of these partitions starts again: what was received and not deleted is handed out once more. */
+  reset(partitions: ReadonlySet<number>): Promise<void>
+}
+
+/** Fire and forget. `seq` numbers stand in the log; everything without one may be lost. */
+export type LiveMessage =
+  | { readonly kind: 'event'; readonly runId: string; readonly workspace: string; readonly seq: number; readonly event: unknown }
+  | {
+      readonly kind: 'attempt'
+      readonly runId: string
+      readonly workspace: string
+      readonly key: string
+      readonly attempt: number
+      readonly state: 'started' | 'progress' | 'log'
+      readonly percent?: number
+      readonly text?: string
+      readonly at: number
+    }
+  | { readonly kind: 'verdict'; readonly commandId: string }
+
+export interface LiveLane {
+  publish(messages: readonly LiveMessage[]): void
+  /** Calls back for every message; the returned function ends the subscription. */
+  subscribe(listener: (message: LiveMessage) => void): () => void
+}
+
+export interface Transport {
+  readonly kind: 'memory' | 'redis'
+  readonly tasks: TaskLane
+  readonly signals: SignalLane
+  readonly live: LiveLane
+  close(): Promise<void>
+}
+
+export const PARTITIONS = 16
+
+/** The partition of a run, fixed at its creation: by the last hexadecimal digit of its id (R4). */
+export const partitionOf = (runId: string): number => Number.parseInt(runId.slice(-1), 16)
