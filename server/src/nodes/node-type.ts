@@ -48,7 +48,7 @@ export interface NodeDefinitionInput<Config extends z.ZodType = z.ZodType> {
   readonly output?: z.ZodType
   readonly labels?: readonly string[]
   readonly success?: readonly string[]
-  readonly effect: Effect | ((config: unknown) => Effect)
+  readonly effect: Effect
   readonly retry?: Partial<RetryPolicy> | 'off'
   readonly timeoutMs?: number | null
   readonly fields?: Readonly<Record<string, FieldMode>>

@@ -5,12 +5,22 @@
  *
  * Three lanes: *tasks* per node type, *signals* per partition, *live* for whoever watches.
  */
-import type { Signal, Task } from '@weft/engine'
+import type { RunEvent, Signal, Task } from '@weft/engine'
 
-/** A signal on its way to the owner of the run's partition. */
+/**
+ * The run was begun a moment ago. Carries event 1, so that the owner need not read what was just written; one that is
+ * late, redelivered, or older than the ownership is only a reason to load the run (R2).
+ */
+export interface BegunSignal {
+  readonly kind: 'begun'
+  readonly workspace: string
+  readonly started: Extract<RunEvent, { type: 'run.started' }>
+}
+
+/** A signal on its way to the owner of the run's partition. `look` also says: read the run's inbox. */
 export interface SignalEnvelope {
   readonly runId: string
-  readonly signal: Signal
+  readonly signal: Signal | BegunSignal
 }
 
 export interface ReceivedSignal extends SignalEnvelope {
