@@ -61,15 +61,25 @@ function parseEntry(text: string): AllowEntry | string {
 function parseRange(text: string, network: string, prefix: string): AllowEntry | string {
   if (!ipaddr.isValidCIDR(`${network}/${prefix}`)) return `/${prefix} is not a prefix length of ${network}`
   const [address, prefixLength] = ipaddr.parseCIDR(`${network}/${prefix}`)
-  return { text, target: { kind: 'addresses', network: address, prefixLength }, port: undefined, path: undefined }
+  return {
+    text,
+    target: { kind: 'addresses', network: address, prefixLength },
+    port: undefined,
+    path: undefined,
+  }
 }
 
-function parseAuthority(text: string, authority: string, path: readonly string[] | undefined): AllowEntry | string {
+function parseAuthority(
+  text: string,
+  authority: string,
+  path: readonly string[] | undefined,
+): AllowEntry | string {
   const bare = ipaddr.IPv6.isValid(authority) ? authority : undefined
   const [, host, portText] = bare ? [authority, `[${bare}]`] : (/^(.*?)(?::(\d*))?$/.exec(authority) ?? [])
   if (!host) return `there is no host in it; ${FORMS}`
   const port = portText === undefined ? undefined : Number(portText)
-  if (port !== undefined && (portText === '' || port < 1 || port > 65_535)) return `\`${portText}\` is not a port`
+  if (port !== undefined && (portText === '' || port < 1 || port > 65_535))
+    return `\`${portText}\` is not a port`
 
   // The URL parser spells a host as the guard will see it: lower case, punycode, one form per address.
   const url = URL.parse(`http://${host}/`)
@@ -87,6 +97,7 @@ export const entryCovers = (entry: AllowEntry, address: IpAddress): boolean =>
   address.match(entry.target.network, entry.target.prefixLength)
 
 /** One spelling per host: without the trailing dot that marks a fully qualified name. */
-export const canonicalHost = (hostname: string): string => (hostname.endsWith('.') ? hostname.slice(0, -1) : hostname)
+export const canonicalHost = (hostname: string): string =>
+  hostname.endsWith('.') ? hostname.slice(0, -1) : hostname
 
 export const unbracket = (host: string): string => (host.startsWith('[') ? host.slice(1, -1) : host)

@@ -24,7 +24,11 @@ export type EgressErrorCode =
   /** The caller's signal fired, or the client was closed. */
   | 'aborted'
 
-const RETRYABLE: ReadonlySet<EgressErrorCode> = new Set(['request_timeout', 'connection_failed', 'dns_failed'])
+const RETRYABLE: ReadonlySet<EgressErrorCode> = new Set([
+  'request_timeout',
+  'connection_failed',
+  'dns_failed',
+])
 
 export class EgressError extends Error {
   override readonly name = 'EgressError'

@@ -70,14 +70,14 @@ export function createGuard(allow: readonly AllowEntry[]): Guard {
         )
       }
       if (url.hostname.endsWith('.')) url.hostname = canonicalHost(url.hostname)
-      if (url.hostname.endsWith('.')) throw new EgressError('invalid_url', `The host of ${shownUrl(url)} is not a name.`)
+      if (url.hostname.endsWith('.'))
+        throw new EgressError('invalid_url', `The host of ${shownUrl(url)} is not a name.`)
 
       const site = siteOf(url)
       const segments = pathSegments(url.pathname)
       const passage = site.passage(segments)
-      if (passage.refusal !== undefined) throw passage.refusal(url)
-
       const sensitive = sensitivePath(segments)
+      if (passage.refusal !== undefined) throw passage.refusal(url, sensitive ?? '')
       if (sensitive !== undefined && !passage.liftsPath) {
         throw refused(
           'egress_path_denied',
@@ -97,13 +97,17 @@ interface Site {
 
 interface SitePassage extends Passage {
   /** Why no request may go there, judged by the name or the literal address alone. */
-  refusal: ((url: URL) => EgressError) | undefined
+  refusal: ((url: URL, sensitivePath: string) => EgressError) | undefined
   liftsPath: boolean
 }
 
 function describeSite(url: URL, allow: readonly AllowEntry[]): Site {
   const port = url.port === '' ? DEFAULT_PORTS[url.protocol]! : Number(url.port)
-  const host = { name: url.hostname, address: parseAddress(unbracket(url.hostname)), authority: `${url.hostname}:${port}` }
+  const host = {
+    name: url.hostname,
+    address: parseAddress(unbracket(url.hostname)),
+    authority: `${url.hostname}:${port}`,
+  }
   const candidates = allow.filter(
     (entry) =>
       (entry.port === undefined || entry.port === port) &&
@@ -115,7 +119,9 @@ function describeSite(url: URL, allow: readonly AllowEntry[]): Site {
   return {
     authority: host.authority,
     passage(segments) {
-      const applied = candidates.filter((entry) => entry.path === undefined || startsWith(segments, entry.path))
+      const applied = candidates.filter(
+        (entry) => entry.path === undefined || startsWith(segments, entry.path),
+      )
       const key = applied.map((entry) => entry.text).join(' ')
       let passage = passages.get(key)
       if (passage === undefined) {
@@ -135,7 +141,12 @@ interface Host {
   authority: string
 }
 
-function describePassage(origin: string, key: string, host: Host, applied: readonly AllowEntry[]): SitePassage {
+function describePassage(
+  origin: string,
+  key: string,
+  host: Host,
+  applied: readonly AllowEntry[],
+): SitePassage {
   const named = applied.some((entry) => entry.target.kind === 'name')
   const lifted = ({ address, hardened }: AddressVerdict): boolean =>
     (named && !hardened) || applied.some((entry) => entryCovers(entry, address))
@@ -170,8 +181,12 @@ function refusalByName({ name, authority }: Host, named: boolean): SitePassage['
   const local = name === 'localhost' || name.endsWith('.localhost')
   if (named || (!local && !METADATA_NAMES.has(name))) return undefined
   const what = local ? 'is this machine' : "is a cloud's metadata service"
-  return (url) =>
-    refused('egress_denied', `The request to ${shownUrl(url)} was refused: ${name} ${what}, and workflows reach public addresses only.`, authority)
+  return (url, path) =>
+    refused(
+      'egress_denied',
+      `The request to ${shownUrl(url)} was refused: ${name} ${what}, and workflows reach public addresses only.`,
+      `${authority}${path}`,
+    )
 }
 
 function refusalByAddress(
@@ -180,11 +195,11 @@ function refusalByAddress(
 ): SitePassage['refusal'] {
   const verdict = address && blocked(address)
   if (verdict === undefined) return undefined
-  return (url) =>
+  return (url, path) =>
     refused(
       'egress_denied',
       `The request to ${shownUrl(url)} was refused: ${address} is ${verdict.blocked}, and workflows reach public addresses only.`,
-      authority,
+      `${authority}${path}`,
     )
 }
 

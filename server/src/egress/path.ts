@@ -72,7 +72,9 @@ function decodeFully(text: string): string {
       try {
         return decodeURIComponent(escaped)
       } catch {
-        return escaped.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+        return escaped.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) =>
+          String.fromCharCode(Number.parseInt(hex, 16)),
+        )
       }
     })
   }
