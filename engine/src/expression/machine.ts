@@ -10,7 +10,9 @@ import { problemAt, Raised, type Site } from './problem.ts'
 
 export interface Scope {
   readonly input?: Json
-  readonly steps?: Readonly<Record<string, { readonly output: Json; readonly status: string; readonly error: Json }>>
+  readonly steps?: Readonly<
+    Record<string, { readonly output: Json; readonly status: string; readonly error: Json }>
+  >
   readonly item?: Json
   readonly index?: number
   readonly run?: { readonly id: string; readonly startedAt: string; readonly labels: JsonObject }
@@ -34,7 +36,7 @@ const TEXT_PER_ITERATION = 256
 export const MAX_RESULT_CHARACTERS = 16 * 1024 * 1024
 
 export class Machine {
-  scope: Scope
+  readonly scope: Scope
   readonly now: number
   readonly iterations: number
   /** Values of macro variables, by slot. */

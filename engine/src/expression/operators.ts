@@ -3,7 +3,7 @@
  */
 import { isObject, type Json } from '../json.ts'
 import type { Machine } from './machine.ts'
-import { raise, type Site, typeOf } from './problem.ts'
+import { described, raise, type Site } from './problem.ts'
 import { equals, finite, numberText, order } from './value.ts'
 
 export type BinaryOperator = '+' | '-' | '*' | '/' | '%' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'in'
@@ -13,8 +13,8 @@ export const BINARY: Readonly<Record<BinaryOperator, Binary>> = {
   '+': add,
   '-': (_, site, a, b) => arithmetic(site, '-', a, b, (x, y) => x - y),
   '*': (_, site, a, b) => arithmetic(site, '*', a, b, (x, y) => x * y),
-  '/': (_, site, a, b) => arithmetic(site, '/', a, b, (x, y) => x / notZero(site, y)),
-  '%': (_, site, a, b) => arithmetic(site, '%', a, b, (x, y) => x % notZero(site, y)),
+  '/': (_, site, a, b) => arithmetic(site, '/', a, b, (x, y) => x / notZero(site, x, y)),
+  '%': (_, site, a, b) => arithmetic(site, '%', a, b, (x, y) => x % notZero(site, x, y)),
   '==': (machine, site, a, b) => equals(machine, site, a, b),
   '!=': (machine, site, a, b) => !equals(machine, site, a, b),
   // `undefined` compares as NaN: false, which is what a comparison with null has to be.
@@ -36,14 +36,18 @@ function add(machine: Machine, site: Site, a: Json, b: Json): Json {
       machine.spendText(length, site)
       return left + right
     }
-    raise(site, `\`+\` cannot join ${typeOf(a)} and ${typeOf(b)}. Write \`toJson(x)\` or \`x.join(", ")\`.`, [a, b])
+    raise(
+      site,
+      `\`+\` cannot join ${described(a)} and ${described(b)}. Write \`toJson(x)\` or \`x.join(", ")\`.`,
+      [a, b],
+    )
   }
   if (Array.isArray(a) && Array.isArray(b)) {
     machine.spend(a.length + b.length, site)
     return [...a, ...b]
   }
   const advice = isObject(a) && isObject(b) ? 'Write `merge(a, b)` to join maps.' : nullAdvice(a, b)
-  return raise(site, `\`+\` cannot add ${typeOf(a)} and ${typeOf(b)}. ${advice}`, [a, b])
+  return raise(site, `\`+\` cannot add ${described(a)} and ${described(b)}. ${advice}`, [a, b])
 }
 
 /** What `+` joins with text: the same as interpolation, except that lists and maps need a deliberate `toJson`. */
@@ -60,11 +64,17 @@ function joinable(value: Json): string | undefined {
   }
 }
 
-function arithmetic(site: Site, operator: string, a: Json, b: Json, compute: (x: number, y: number) => number): number {
+function arithmetic(
+  site: Site,
+  operator: string,
+  a: Json,
+  b: Json,
+  compute: (x: number, y: number) => number,
+): number {
   if (typeof a === 'number' && typeof b === 'number') return finite(compute(a, b), site)
   return raise(
     site,
-    `\`${operator}\` needs two numbers, but got ${typeOf(a)} and ${typeOf(b)}. ${nullAdvice(a, b)}`,
+    `\`${operator}\` needs two numbers, but got ${described(a)} and ${described(b)}. ${nullAdvice(a, b)}`,
     [a, b],
   )
 }
@@ -74,8 +84,10 @@ const nullAdvice = (a: Json, b: Json): string =>
     ? 'Where a value may be null, write `default(x, 0)`.'
     : 'Convert text with `double(x)`, and anything to text with `string(x)`.'
 
-function notZero(site: Site, divisor: number): number {
-  if (divisor === 0) raise(site, 'Division by zero. Check the divisor first: `n == 0 ? 0 : total / n`.')
+function notZero(site: Site, dividend: number, divisor: number): number {
+  if (divisor === 0) {
+    raise(site, 'Division by zero. Check the divisor first: `n == 0 ? 0 : total / n`.', [dividend, divisor])
+  }
   return divisor
 }
 
@@ -89,18 +101,22 @@ function contains(machine: Machine, site: Site, element: Json, container: Json):
     return false
   }
   if (isObject(container)) {
-    return (typeof element === 'string' || typeof element === 'number') && Object.hasOwn(container, String(element))
+    return (
+      (typeof element === 'string' || typeof element === 'number') &&
+      Object.hasOwn(container, String(element))
+    )
   }
   const advice = typeof container === 'string' ? ' For text write `text.contains("part")`.' : ''
-  return raise(site, `\`in\` looks into a list or the keys of a map, but got ${typeOf(container)}.${advice}`, [
-    element,
-    container,
-  ])
+  return raise(
+    site,
+    `\`in\` looks into a list or the keys of a map, but got ${described(container)}.${advice}`,
+    [element, container],
+  )
 }
 
 export function negate(site: Site, value: Json): number {
   if (typeof value === 'number') return -value + 0
-  return raise(site, `\`-\` needs a number, but got ${typeOf(value)}.`, [value])
+  return raise(site, `\`-\` needs a number, but got ${described(value)}.`, [value])
 }
 
 /**
@@ -112,7 +128,7 @@ export function truth(site: Site, value: Json): boolean {
   if (value === null) return false
   return raise(
     site,
-    `A condition must be true or false, but this is ${typeOf(value)}. Compare it: ${
+    `A condition must be true or false, but this is ${described(value)}. Compare it: ${
       typeof value === 'number' ? '`x != 0`' : typeof value === 'string' ? '`x != ""`' : '`size(x) > 0`'
     }.`,
     [value],

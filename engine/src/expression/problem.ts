@@ -42,6 +42,18 @@ export function typeOf(value: Json): ValueType {
   }
 }
 
+const DESCRIPTIONS: Readonly<Record<ValueType, string>> = {
+  null: 'null',
+  boolean: 'a boolean',
+  number: 'a number',
+  text: 'text',
+  list: 'a list',
+  map: 'a map',
+}
+
+/** The type of a value as a sentence names it. */
+export const described = (value: Json): string => DESCRIPTIONS[typeOf(value)]
+
 /** A place in an expression's source: what a problem points at. */
 export interface Site {
   readonly source: string

@@ -4,7 +4,7 @@
  */
 import { isObject, type Json, type JsonObject } from '../../json.ts'
 import type { Machine } from '../machine.ts'
-import { raise, type Site, typeOf } from '../problem.ts'
+import { described, raise, type Site } from '../problem.ts'
 
 export interface FunctionDescription {
   readonly name: string
@@ -28,12 +28,18 @@ export interface FunctionDefinition extends FunctionDescription {
 
 const ORDINALS = ['first', 'second', 'third', 'fourth']
 
-export function refuse(site: Site, name: string, values: readonly Json[], index: number, expected: string): never {
+export function refuse(
+  site: Site,
+  name: string,
+  values: readonly Json[],
+  index: number,
+  expected: string,
+): never {
   const value = values[index] as Json
   const advice = value === null ? ' Where it may be null, write `default(x, …)`.' : ''
   return raise(
     site,
-    `\`${name}\` needs ${expected} as its ${ORDINALS[index] ?? 'next'} argument, but got ${typeOf(value)}.${advice}`,
+    `\`${name}\` needs ${expected} as its ${ORDINALS[index] ?? 'next'} argument, but got ${described(value)}.${advice}`,
     values,
   )
 }
