@@ -52,6 +52,9 @@ export function createConnections({
           connections: CONNECTIONS_PER_ORIGIN,
           pipelining: 1,
           allowH2: false,
+          // How long an answer may take is the caller's to say; a model may think for longer than any default.
+          headersTimeout: 0,
+          bodyTimeout: 0,
           connect: {
             timeout: connectTimeoutMs,
             lookup: judgedLookup(passage, resolveTogether),

@@ -59,7 +59,7 @@ export interface EgressResponse {
 
 export interface Egress {
   request(request: EgressRequest): Promise<EgressResponse>
-  /** `fetch` under the same rules, its body streamed. Rejects with `EgressError`, or with the reason of its signal. */
+  /** `fetch` under the same rules, its body streamed. Rejects with `EgressError`, or with the reason of its signal, which alone limits its time. */
   readonly fetch: GuardedFetch
   /** Ends every connection; called once the workers have drained. */
   close(): Promise<void>

@@ -12,13 +12,6 @@ export function describeFailure(thrown: unknown, url: URL, method: string): Egre
   const details = { cause: thrown }
 
   switch (code) {
-    case 'UND_ERR_HEADERS_TIMEOUT':
-    case 'UND_ERR_BODY_TIMEOUT':
-      return new EgressError(
-        'request_timeout',
-        `${place} stopped answering: nothing came for five minutes.`,
-        details,
-      )
     case 'UND_ERR_INVALID_ARG':
     case 'UND_ERR_NOT_SUPPORTED':
     case 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH':
