@@ -3,6 +3,7 @@
  * publishing twice is harmless.
  */
 import type { Json, JsonObject } from './json.ts'
+import type { AttemptName } from './signal.ts'
 
 /** A value, or one element of a list that lies in a blob: the coordinator resolves it when it publishes (R8). */
 export type ItemValue = { readonly value: Json } | { readonly blob: string; readonly index: number }
@@ -10,7 +11,9 @@ export type ItemValue = { readonly value: Json } | { readonly blob: string; read
 /** The scope that travels with a task: only what the node's config reads. */
 export interface TaskScope {
   readonly input?: Json
-  readonly steps?: Readonly<Record<string, { readonly output: Json; readonly status: string; readonly error: Json }>>
+  readonly steps?: Readonly<
+    Record<string, { readonly output: Json; readonly status: string; readonly error: Json }>
+  >
   readonly vars?: JsonObject
   readonly item?: Json
   readonly index?: number
@@ -56,8 +59,11 @@ export type Effect =
     }
   /** Tell a child that the parent is stopping. */
   | { readonly kind: 'cancel_child'; readonly childId: string }
-  /** Queued tasks of the run are to be skipped, taken ones to get their abort (R11). */
-  | { readonly kind: 'halt'; readonly abort: boolean }
+  /**
+   * Queued tasks of the run are to be skipped; with `abort`, taken ones get their abort (R11). Of the attempts named
+   * here, those that the lane does not hold (never published, or forgotten) will not report: each is a signal `dropped`.
+   */
+  | { readonly kind: 'halt'; readonly abort: boolean; readonly attempts: readonly AttemptName[] }
   /** Take the halt back: the run goes on. */
   | { readonly kind: 'unhalt' }
 

@@ -45,7 +45,9 @@ export interface Problem {
 export class InvalidError extends Error {
   readonly problems: readonly Problem[]
   constructor(problems: readonly Problem[]) {
-    super(problems.map((problem) => `${problem.pointer || '/'}: ${problem.code}: ${problem.message}`).join('\n'))
+    super(
+      problems.map((problem) => `${problem.pointer || '/'}: ${problem.code}: ${problem.message}`).join('\n'),
+    )
     this.name = 'InvalidError'
     this.problems = problems
   }

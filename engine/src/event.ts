@@ -44,9 +44,15 @@ export type WaitSpec =
       readonly body?: string
       readonly form?: JsonObject
       readonly assignees?: readonly string[]
-      readonly onTimeout: 'approve' | 'reject' | 'fail'
+      /** `timeout`: nothing was said, the step completes with that label. */
+      readonly onTimeout: 'approve' | 'reject' | 'fail' | 'timeout'
     }
-  | { readonly kind: 'message'; readonly name: string; readonly correlationKey?: string; readonly match?: string }
+  | {
+      readonly kind: 'message'
+      readonly name: string
+      readonly correlationKey?: string
+      readonly match?: string
+    }
   | {
       readonly kind: 'child'
       readonly childId: string

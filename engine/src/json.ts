@@ -55,8 +55,10 @@ function convert(value: unknown, pointer: string, depth: number, open: Set<objec
   }
   if (value === null) return null
   const object = value as object
-  if (open.has(object)) throw new Refused(pointer, 'the value contains itself (a cycle), which JSON cannot express')
-  if (depth >= MAX_JSON_DEPTH) throw new Refused(pointer, `the value is nested deeper than ${MAX_JSON_DEPTH} levels`)
+  if (open.has(object))
+    throw new Refused(pointer, 'the value contains itself (a cycle), which JSON cannot express')
+  if (depth >= MAX_JSON_DEPTH)
+    throw new Refused(pointer, `the value is nested deeper than ${MAX_JSON_DEPTH} levels`)
   open.add(object)
   const result = convertObject(object, pointer, depth, open)
   open.delete(object)
@@ -71,10 +73,21 @@ function convertObject(object: object, pointer: string, depth: number, open: Set
   if (typeof withToJson.toJSON === 'function') return convert(withToJson.toJSON(''), pointer, depth + 1, open)
   const result: JsonObject = {}
   for (const key of Object.keys(object)) {
-    const item = convert((object as Record<string, unknown>)[key], `${pointer}/${escapePointer(key)}`, depth + 1, open)
+    const item = convert(
+      (object as Record<string, unknown>)[key],
+      `${pointer}/${escapePointer(key)}`,
+      depth + 1,
+      open,
+    )
     if (item === undefined) continue
     // Plain assignment to `__proto__` would change the prototype instead of adding a key.
-    if (key === '__proto__') Object.defineProperty(result, key, { value: item, enumerable: true, writable: true, configurable: true })
+    if (key === '__proto__')
+      Object.defineProperty(result, key, {
+        value: item,
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      })
     else result[key] = item
   }
   return result
@@ -90,7 +103,11 @@ export const escapePointer = (segment: string): string => segment.replaceAll('~'
 export function jsonEquals(a: Json, b: Json): boolean {
   if (a === b) return true
   if (Array.isArray(a)) {
-    return Array.isArray(b) && a.length === b.length && a.every((item, index) => jsonEquals(item, b[index] as Json))
+    return (
+      Array.isArray(b) &&
+      a.length === b.length &&
+      a.every((item, index) => jsonEquals(item, b[index] as Json))
+    )
   }
   if (!isObject(a) || !isObject(b)) return false
   const keys = Object.keys(a)

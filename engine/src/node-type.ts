@@ -14,7 +14,16 @@ export interface RetryPolicy {
   readonly maxDelayMs: number
 }
 
-export const CONTROL_TYPES = ['branch', 'set', 'delay', 'approval', 'wait', 'workflow', 'fail', 'stop'] as const
+export const CONTROL_TYPES = [
+  'branch',
+  'set',
+  'delay',
+  'approval',
+  'wait',
+  'workflow',
+  'fail',
+  'stop',
+] as const
 export type ControlType = (typeof CONTROL_TYPES)[number]
 
 export interface NodeTypeInfo {

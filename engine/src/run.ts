@@ -5,7 +5,7 @@
  * graph (R8). Whoever's commit fails, or whose `decide` threw, throws the state away and folds the log again.
  */
 import type { StepError, Warning } from './errors.ts'
-import type { BlobRef, ParentLink, WaitSpec } from './event.ts'
+import type { ParentLink, WaitSpec } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json, JsonObject } from './json.ts'
 
@@ -36,11 +36,16 @@ export type StepStatus =
  * at `at`; `waiting` a wait is open.
  */
 export type Activity =
-  | { readonly phase: 'entering' }
+  | { readonly phase: 'entering'; readonly admitted: boolean }
   | { readonly phase: 'working' }
   | { readonly phase: 'backoff'; readonly at: number }
   | { readonly phase: 'between'; readonly at: number }
-  | { readonly phase: 'waiting'; readonly waitId: string; readonly wait: WaitSpec; readonly wakeAt: number | null }
+  | {
+      readonly phase: 'waiting'
+      readonly waitId: string
+      readonly wait: WaitSpec
+      readonly wakeAt: number | null
+    }
 
 /** One thing that is performed: a step, or an item of a `forEach` step. */
 export interface Unit {
@@ -60,21 +65,25 @@ export interface Unit {
 export interface ItemsState {
   readonly count: number
   /** The list itself, or the blob that holds it. */
-  readonly list: Json | BlobRef
+  readonly list: Json
   /** Index of the first item that has not been started. */
   next: number
   /** Live items by index. */
   readonly live: Map<number, Unit>
-  /** Settled items, by index; a hole is not settled. */
-  readonly outputs: (Json | undefined)[]
+  /** Outputs of completed items by index; an item that is not settled has none yet. */
+  readonly outputs: Map<number, Json>
   readonly labels: Map<number, string>
   readonly failed: Map<number, StepError>
-  settled: number
+  /** Items that were started and stopped without a result; they run again after a retry. */
+  readonly cancelled: Set<number>
+  /** Last attempt of items that failed or were cancelled, so that no attempt is ever reused (R7). */
+  readonly lastAttempts: Map<number, number>
 }
 
 export interface StepState {
   readonly id: string
-  status: Exclude<StepStatus, 'running'>
+  /** `ready` is every live step; what it is doing is in its units (`view.ts` tells running from waiting). */
+  status: Exclude<StepStatus, 'running' | 'waiting'>
   /** Incoming edges that are neither taken nor dead yet. */
   unmet: number
   /** Incoming edges taken. */
@@ -105,6 +114,15 @@ export interface BufferedMessage {
   readonly data: Json
   readonly expiresAt: number
 }
+
+export interface ClosedWaitState {
+  /** A label of the step, `failed` (timed out into a failure), `closed` (the run stopped) or `superseded` (and went on). */
+  readonly outcome: string
+  readonly actor: string | null
+}
+
+/** What a live unit waits for, as `waitingFor` names it. */
+export type WaitsFor = 'worker' | 'timer' | 'approval' | 'message' | 'child'
 
 /** Where the run is in its life; a shape per phase, so that an illegal state has none. */
 export type Phase =
@@ -142,12 +160,14 @@ export interface RunState {
   readonly steps: Map<string, StepState>
   /** Ids of the steps that were reached and are not settled, in the order in which they were reached. */
   readonly live: Set<string>
+  /** How many live units wait for what; kept so that the status costs nothing per signal (R8). */
+  readonly waitingOn: Record<WaitsFor, number>
   /** Keys of units whose activity carries a time, with that time. */
   readonly timers: Map<string, number>
   /** Open waits by id. */
   readonly waits: Map<string, string>
-  /** Waits that are over, by id: how they ended, so that a late decision gets a true answer. */
-  readonly closedWaits: Map<string, { readonly how: 'decided' | 'timeout' | 'superseded' | 'closed'; readonly actor: string | null }>
+  /** Waits of people and messages that are over, by id, so that a late answer gets a true reply. */
+  readonly closedWaits: Map<string, ClosedWaitState>
   readonly messages: BufferedMessage[]
   /** Messages already counted, by the sender's id. */
   readonly messageIds: Set<string>
@@ -160,8 +180,6 @@ export interface RunState {
   /** Versions of the run's definition: hashes, the base first. */
   readonly versions: string[]
   readonly warnings: Warning[]
-  /** Set on a state that stopped before and was retried. */
-  retries: number
 }
 
 export const isFinished = (state: RunState): boolean =>
@@ -172,5 +190,11 @@ export const itemKey = (id: string, index: number): string => `${id}[${index}]`
 /** Splits a step key into its node and, for an item, the index. */
 export function parseKey(key: string): { id: string; index: number | null } {
   const open = key.indexOf('[')
-  return open < 0 ? { id: key, index: null } : { id: key.slice(0, open), index: Number(key.slice(open + 1, -1)) }
+  return open < 0
+    ? { id: key, index: null }
+    : { id: key.slice(0, open), index: Number(key.slice(open + 1, -1)) }
 }
+
+/** When the run must have ended by its own limit; `null` without one. */
+export const endsBy = (state: RunState): number | null =>
+  state.graph.limits.durationMs === null ? null : state.startedAt + state.graph.limits.durationMs

@@ -81,7 +81,12 @@ export type Command =
       readonly error?: StepError
     }
   /** A person says what became of an `irreversible` attempt whose outcome is unknown. */
-  | { readonly kind: 'resolve'; readonly key: string; readonly outcome: 'done' | 'not_done'; readonly output?: Json }
+  | {
+      readonly kind: 'resolve'
+      readonly key: string
+      readonly outcome: 'done' | 'not_done'
+      readonly output?: Json
+    }
 
 /** The answer to a command: what the API tells the caller. */
 export type Verdict =

@@ -2,7 +2,7 @@
  * The contract of a task node type: one declarative object. `defineNode` is what users call in the modules that
  * `WEFT_NODES` names; Weft's own types are made with it too.
  */
-import type { Effect, FieldMode, Json, RetryPolicy } from '@weft/engine'
+import type { FieldMode, Json, NodeEffect, RetryPolicy } from '@weft/engine'
 import type { z } from 'zod'
 
 export interface NodeBlobs {
@@ -48,7 +48,7 @@ export interface NodeDefinitionInput<Config extends z.ZodType = z.ZodType> {
   readonly output?: z.ZodType
   readonly labels?: readonly string[]
   readonly success?: readonly string[]
-  readonly effect: Effect
+  readonly effect: NodeEffect
   readonly retry?: Partial<RetryPolicy> | 'off'
   readonly timeoutMs?: number | null
   readonly fields?: Readonly<Record<string, FieldMode>>
