@@ -42,15 +42,18 @@ export function compileExpression(source: string): CompiledExpression {
   const lowering = new Lowering(source)
   try {
     const code = lowering.lower(parsed.tree)
-    if (lowering.problems.length > 0) return { ok: false, problems: lowering.problems }
+    if (lowering.problems.length > 0) return { ok: false, problems: lowering.problems.sort(byColumn) }
     const site = { source, start: parsed.tree.start, end: parsed.tree.end }
     const program = { code, site, constructs: lowering.constructs }
-    return { ok: true, expression: { source, references: lowering.references, program } }
+    return { ok: true, expression: { source, references: lowering.references.sort(byColumn), program } }
   } catch (raised) {
     if (raised instanceof Raised) return { ok: false, problems: [...lowering.problems, raised.problem] }
     throw raised
   }
 }
+
+const byColumn = (a: { readonly column: number }, b: { readonly column: number }): number =>
+  a.column - b.column
 
 /**
  * An expression that stands alone, bare or inside `${{ }}`, as in `when`, `until` and `forEach`. Columns count in the

@@ -88,8 +88,8 @@ function formatTime(site: Site, values: readonly Json[]): string {
   if (values.length === 1) return date.toISOString()
   const pattern = textArgument(site, 'formatTime', values, 1)
   if (pattern.length > 200) refuse(site, 'formatTime', values, 1, 'a pattern of at most 200 characters')
-  return pattern.replace(/'([^']*)'|([A-Za-z])\2*/g, (token, quoted: string | undefined) => {
-    if (quoted !== undefined) return quoted === '' ? "'" : quoted
+  return pattern.replace(/'((?:[^']|'')*)'|([A-Za-z])\2*/g, (token, quoted: string | undefined) => {
+    if (quoted !== undefined) return quoted === '' ? "'" : quoted.replaceAll("''", "'")
     const field = Object.hasOwn(FIELDS, token) ? FIELDS[token] : undefined
     if (field) return field(date)
     return raise(
