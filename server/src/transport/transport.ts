@@ -60,7 +60,9 @@ export interface TaskLane {
   /**
    * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither.
    */
-  report(results: readonly { readonly taskId: string; readonly runId: string; readonly signal: Signal }[]): Promise<void>
+  report(
+    results: readonly { readonly taskId: string; readonly runId: string; readonly signal: Signal }[],
+  ): Promise<void>
   /** Gives tasks back that were not started: the next `take` gets them under the same attempt. */
   handBack(taskIds: readonly string[]): Promise<void>
   /** Skips the queued tasks of a run (each becomes a signal `dropped`); with `abort`, taken ones get their abort. */
@@ -88,7 +90,13 @@ export interface SignalLane {
 
 /** Fire and forget. `seq` numbers stand in the log; everything without one may be lost. */
 export type LiveMessage =
-  | { readonly kind: 'event'; readonly runId: string; readonly workspace: string; readonly seq: number; readonly event: unknown }
+  | {
+      readonly kind: 'event'
+      readonly runId: string
+      readonly workspace: string
+      readonly seq: number
+      readonly event: unknown
+    }
   | {
       readonly kind: 'attempt'
       readonly runId: string
@@ -101,6 +109,8 @@ export type LiveMessage =
       readonly at: number
     }
   | { readonly kind: 'verdict'; readonly commandId: string }
+  /** The run was halted with `abort`: whoever performs attempts of it aborts them now. Published by the task lane. */
+  | { readonly kind: 'halted'; readonly runId: string }
 
 export interface LiveLane {
   publish(messages: readonly LiveMessage[]): void
