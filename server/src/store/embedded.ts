@@ -51,6 +51,7 @@ export interface EmbeddedOptions {
 
 const logCheckEveryMs = 60_000
 const restartDelayLimitMs = 5_000
+const livedWellMs = 30_000
 
 /** Rejects with an `EmbeddedPostgresError` whose text is meant for the person at the terminal. */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
@@ -86,31 +87,37 @@ function supervise(ground: Ground, first: Server, log: (message: string) => void
   const stopping = new AbortController()
   const aborted = new Promise((resolve) => stopping.signal.addEventListener('abort', resolve))
 
-  async function restart(): Promise<void> {
-    log(`PostgreSQL (pid ${server.pid}) ended by itself; starting it again on port ${server.port}`)
-    for (let delayMs = 100; ; delayMs = Math.min(2 * delayMs, restartDelayLimitMs)) {
-      try {
-        server = await bringUp(ground, stopping.signal, server.port)
-        log(`PostgreSQL runs again (pid ${server.pid})`)
-        return
-      } catch (error) {
+  async function keepAlive(): Promise<void> {
+    let delayMs = 0
+    for (let aliveSince = ground.clock.monotonic(); ; ) {
+      await Promise.race([server.gone, aborted])
+      if (stopping.signal.aborted) return
+      log(`PostgreSQL (pid ${server.pid}) ended by itself; starting it again on port ${server.port}`)
+      // A server that ends over and over (a full disk) is tried more and more rarely, yet never given up.
+      if (ground.clock.monotonic() - aliveSince > livedWellMs) delayMs = 0
+      for (let running = false; !running; delayMs = Math.min(2 * delayMs + 50, restartDelayLimitMs)) {
+        await pauseUnlessStopped(delayMs)
         if (stopping.signal.aborted) return
-        log(error instanceof Error ? error.message : String(error))
-        let withdraw = () => {}
-        const passed = new Promise<void>((resolve) => {
-          withdraw = ground.clock.after(delayMs, resolve)
-        })
-        await Promise.race([passed, aborted])
-        withdraw()
+        try {
+          server = await bringUp(ground, stopping.signal, server.port)
+          log(`PostgreSQL runs again (pid ${server.pid})`)
+          running = true
+        } catch (error) {
+          if (stopping.signal.aborted) return
+          log(error instanceof Error ? error.message : String(error))
+        }
       }
+      aliveSince = ground.clock.monotonic()
     }
   }
 
-  async function keepAlive(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      await Promise.race([server.gone, aborted])
-      if (!stopping.signal.aborted) await restart()
-    }
+  async function pauseUnlessStopped(delayMs: number): Promise<void> {
+    let withdraw = () => {}
+    const passed = new Promise<void>((resolve) => {
+      withdraw = ground.clock.after(delayMs, resolve)
+    })
+    await Promise.race([passed, aborted])
+    withdraw()
   }
 
   const kept = keepAlive()
