@@ -47,7 +47,7 @@ export function compileExpression(source: string): CompiledExpression {
     const program = { code, site, constructs: lowering.constructs }
     return { ok: true, expression: { source, references: lowering.references.sort(byColumn), program } }
   } catch (raised) {
-    if (raised instanceof Raised) return { ok: false, problems: [...lowering.problems, raised.problem] }
+    if (raised instanceof Raised) return { ok: false, problems: [...lowering.problems, raised.describe()] }
     throw raised
   }
 }
@@ -105,7 +105,7 @@ export function run(program: Program, machine: Machine): Json {
 }
 
 export function problemOf(raised: unknown, site: Site): ExpressionProblem {
-  if (raised instanceof Raised) return raised.problem
+  if (raised instanceof Raised) return raised.describe()
   // Only a value from outside that is no JSON, or nested beyond any limit, can lead here.
   const reason = raised instanceof Error ? raised.message : String(raised)
   return problemAt(site, 'expression_failed', `The expression could not be evaluated: ${reason}.`)

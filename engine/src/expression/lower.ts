@@ -9,15 +9,16 @@ import type { Json } from '../json.ts'
 import type { FunctionDefinition } from './functions/definition.ts'
 import { FUNCTIONS } from './functions/index.ts'
 import { compilePattern, matches } from './functions/pattern.ts'
-import { COMPREHENSIONS, type ComprehensionKind, isFailure, MACRO_EXAMPLES } from './macros.ts'
+import { logical } from './logic.ts'
+import { COMPREHENSIONS, type ComprehensionKind, MACRO_EXAMPLES } from './macros.ts'
 import { type Finding, unknownFunction, unknownMember, unknownName } from './names.ts'
 import { BINARY, type BinaryOperator, negate, truth } from './operators.ts'
 import {
+  abort,
   described,
   type ExpressionCode,
   type ExpressionProblem,
   problemAt,
-  Raised,
   raise,
   type Site,
 } from './problem.ts'
@@ -33,7 +34,7 @@ import {
   readRoot,
   rootCode,
 } from './selection.ts'
-import { type ASTNode, tooDeep } from './syntax.ts'
+import { type ASTNode, TOO_DEEP } from './syntax.ts'
 import { put, textOf } from './value.ts'
 
 const MAX_MACRO_NESTING = 3
@@ -77,8 +78,7 @@ export class Lowering {
   }
 
   lower(node: ASTNode): Code {
-    this.#parts++
-    if (++this.#depth > MAX_TREE_DEPTH) throw new Raised(tooDeep(this.#site(node)), false)
+    this.#enter(node)
     const code = this.#lowerNode(node)
     this.#depth--
     return code
@@ -142,6 +142,9 @@ export class Lowering {
     }
     const scalar = literal === null || typeof literal === 'string' || typeof literal === 'boolean'
     const value: Json = scalar ? literal : Number(literal)
+    if (value === Number.POSITIVE_INFINITY) {
+      return this.#problem(node, 'expression_syntax', 'The number is larger than any that JSON can hold.')
+    }
     return () => value
   }
 
@@ -168,21 +171,8 @@ export class Lowering {
     }
   }
 
-  /** One side that decides outweighs an error in the other, whichever comes first, as in CEL. */
-  #logical(operands: readonly [ASTNode, ASTNode], decisive: boolean): Code {
-    const [left, right] = [this.lower(operands[0]), this.lower(operands[1])]
-    const [leftSite, rightSite] = [this.#site(operands[0]), this.#site(operands[1])]
-    return (machine) => {
-      let first: boolean
-      try {
-        first = truth(leftSite, left(machine))
-      } catch (raised) {
-        if (!isFailure(raised)) throw raised
-        if (truth(rightSite, right(machine)) === decisive) return decisive
-        throw raised
-      }
-      return first === decisive ? decisive : truth(rightSite, right(machine))
-    }
+  #logical([left, right]: readonly [ASTNode, ASTNode], decisive: boolean): Code {
+    return logical(this.lower(left), this.#site(left), this.lower(right), this.#site(right), decisive)
   }
 
   #binary(operator: BinaryOperator, operands: readonly [ASTNode, ASTNode], site: Site): Code {
@@ -221,7 +211,7 @@ export class Lowering {
     const selector = this.#selector(node)
     const code =
       selector.key === undefined
-        ? indexProbe(receiver.code, this.#index(node))
+        ? indexProbe(receiver.code, anyProbe(this.#index(node)))
         : keyProbe(receiver.code, selector.key)
     this.#depth--
     return { code, reference: this.#extend(receiver.reference, node, selector) }
@@ -229,7 +219,7 @@ export class Lowering {
 
   #enter(node: ASTNode): void {
     this.#parts++
-    if (++this.#depth > MAX_TREE_DEPTH) throw new Raised(tooDeep(this.#site(node)), false)
+    if (++this.#depth > MAX_TREE_DEPTH) abort(this.#site(node), 'expression_too_deep', TOO_DEEP)
   }
 
   /** `key`: known now and text; `segment`: known now, for the reference; neither: computed. */
@@ -425,8 +415,11 @@ export class Lowering {
     const receiver = this.lower(receiverNode)
     const slot = this.#variables.length
     if (slot >= MAX_MACRO_NESTING) {
-      const message = `Macros nest at most ${MAX_MACRO_NESTING} deep, since each level multiplies the work. Compute the inner list in a step of its own.`
-      throw new Raised(problemAt(site, 'expression_too_deep', message), false)
+      abort(
+        site,
+        'expression_too_deep',
+        `Macros nest at most ${MAX_MACRO_NESTING} deep, since each level multiplies the work. Compute the inner list in a step of its own.`,
+      )
     }
     const partsBefore = this.#parts
     this.#variables.push(variable.args)

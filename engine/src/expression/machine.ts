@@ -6,7 +6,7 @@
  * values ends the same way on every machine.
  */
 import type { Json, JsonObject } from '../json.ts'
-import { problemAt, Raised, type Site } from './problem.ts'
+import { abort, type Site } from './problem.ts'
 
 export interface Scope {
   readonly input?: Json
@@ -23,11 +23,11 @@ export interface Scope {
 export interface EvaluationLimits {
   /** Milliseconds since the epoch: what `now()` says. */
   readonly now: number
-  /** Iterations that one evaluation may take; {@link DEFAULT_ITERATIONS} unless given. */
+  /** Iterations that one evaluation may take; 100,000 unless given. */
   readonly iterations?: number
 }
 
-export const DEFAULT_ITERATIONS = 100_000
+const DEFAULT_ITERATIONS = 100_000
 
 /** As many characters of text cost one iteration. */
 const TEXT_PER_ITERATION = 256
@@ -71,24 +71,18 @@ export class Machine {
   }
 
   #tooExpensive(site: Site): never {
-    throw new Raised(
-      problemAt(
-        site,
-        'expression_too_expensive',
-        `The expression took more than ${this.iterations.toLocaleString('en-US')} iterations, the most that one evaluation may take (every element that a macro or function visits counts, and so do long texts). Filter before you nest, or do this in a \`code\` step.`,
-      ),
-      false,
+    abort(
+      site,
+      'expression_too_expensive',
+      `The expression took more than ${this.iterations.toLocaleString('en-US')} iterations, the most that one evaluation may take (every element that a macro or function visits counts, and so do long texts). Filter before you nest, or do this in a \`code\` step.`,
     )
   }
 }
 
 export function tooLarge(site: Site): never {
-  throw new Raised(
-    problemAt(
-      site,
-      'expression_too_expensive',
-      `The expression makes a value of more than ${MAX_RESULT_CHARACTERS / 1024 / 1024} MiB, the most that an expression may make. Select only what is needed, or do this in a \`code\` step.`,
-    ),
-    false,
+  abort(
+    site,
+    'expression_too_expensive',
+    `The expression makes a value of more than ${MAX_RESULT_CHARACTERS / 1024 / 1024} MiB, the most that an expression may make. Select only what is needed, or do this in a \`code\` step.`,
   )
 }

@@ -7,12 +7,13 @@
 import { isObject, type Json } from '../json.ts'
 import type { FunctionDescription } from './functions/definition.ts'
 import { groupBy, sortBy } from './functions/list.ts'
+import { isFailure } from './logic.ts'
 import type { Machine } from './machine.ts'
 import { truth } from './operators.ts'
-import { described, Raised, raise, type Site } from './problem.ts'
+import { described, type Raised, raise, type Site } from './problem.ts'
 import type { Code } from './selection.ts'
 
-export interface Comprehension {
+interface Comprehension {
   readonly name: string
   readonly site: Site
   readonly receiver: Code
@@ -145,10 +146,6 @@ function quantifier(decisive: boolean): Build {
     }
   }
 }
-
-/** A failure of the expression itself, which another operand may outweigh; a spent budget never is. */
-export const isFailure = (raised: unknown): raised is Raised =>
-  raised instanceof Raised && raised.problem.code === 'expression_failed'
 
 function existsOne(macro: Comprehension): Code {
   const { site, slot, weight } = macro

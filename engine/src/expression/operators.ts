@@ -7,7 +7,7 @@ import { described, raise, type Site } from './problem.ts'
 import { equals, finite, numberText, order } from './value.ts'
 
 export type BinaryOperator = '+' | '-' | '*' | '/' | '%' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'in'
-export type Binary = (machine: Machine, site: Site, a: Json, b: Json) => Json
+type Binary = (machine: Machine, site: Site, a: Json, b: Json) => Json
 
 export const BINARY: Readonly<Record<BinaryOperator, Binary>> = {
   '+': add,

@@ -26,9 +26,9 @@ export interface ExpressionProblem {
   readonly types?: readonly ValueType[]
 }
 
-export type ValueType = 'null' | 'boolean' | 'number' | 'text' | 'list' | 'map'
+type ValueType = 'null' | 'boolean' | 'number' | 'text' | 'list' | 'map'
 
-export function typeOf(value: Json): ValueType {
+function typeOf(value: Json): ValueType {
   if (value === null) return 'null'
   switch (typeof value) {
     case 'string':
@@ -74,23 +74,34 @@ export const problemAt = (
   ...(values && { types: values.map(typeOf) }),
 })
 
-/** Not an `Error`: `default()` and `||` raise and catch in loops, and a captured stack would cost more than the rest. */
+/**
+ * What ends an evaluation, or is caught on the way. Not an `Error`, and described only when somebody reads it:
+ * `default()` and `||` raise and catch in loops, and a captured stack or a list of keys would cost more than the rest.
+ */
 export class Raised {
-  readonly problem: ExpressionProblem
+  readonly code: ExpressionCode
   /** A key, an index or a root that is not there: what `has` and `default` catch. */
   readonly missing: boolean
-  constructor(problem: ExpressionProblem, missing: boolean) {
-    this.problem = problem
+  readonly describe: () => ExpressionProblem
+
+  constructor(code: ExpressionCode, missing: boolean, describe: () => ExpressionProblem) {
+    this.code = code
     this.missing = missing
+    this.describe = describe
   }
+}
+
+/** Ends the evaluation, or the compilation, with a code of its own that nothing catches. */
+export function abort(site: Site, code: ExpressionCode, message: string): never {
+  throw new Raised(code, false, () => problemAt(site, code, message))
 }
 
 /** Ends the evaluation as `expression_failed`. */
 export function raise(site: Site, message: string, values?: readonly Json[]): never {
-  throw new Raised(problemAt(site, 'expression_failed', message, values), false)
+  throw new Raised('expression_failed', false, () => problemAt(site, 'expression_failed', message, values))
 }
 
 /** Ends the evaluation as `expression_failed`, unless a `has` or `default` around it catches the absence. */
-export function raiseMissing(site: Site, message: string, values?: readonly Json[]): never {
-  throw new Raised(problemAt(site, 'expression_failed', message, values), true)
+export function raiseMissing(site: Site, message: () => string, values?: readonly Json[]): never {
+  throw new Raised('expression_failed', true, () => problemAt(site, 'expression_failed', message(), values))
 }

@@ -26,10 +26,8 @@ export function rootCode(root: ScopeRoot, site: Site): Code {
 }
 
 function missingRoot(root: ScopeRoot, site: Site): never {
-  const inside = root === 'item' || root === 'index'
-  return raiseMissing(
-    site,
-    inside
+  return raiseMissing(site, () =>
+    root === 'item' || root === 'index'
       ? `\`${root}\` exists only in a node with \`forEach\` and in the body of one.`
       : `\`${root}\` is not available here.`,
   )
@@ -81,12 +79,12 @@ export function indexCode(receiver: Code, index: Code, site: Site, receiverSite:
   }
 }
 
-export function indexProbe(receiver: Probe, index: Code): Probe {
+export function indexProbe(receiver: Probe, index: Probe): Probe {
   return (machine) => {
     const target = receiver(machine)
     const selector = index(machine)
     if (Array.isArray(target)) return typeof selector === 'number' ? target[selector] : undefined
-    if (!isObject(target)) return undefined
+    if (!isObject(target) || selector === undefined) return undefined
     const key = keyOf(selector)
     return key !== undefined && Object.hasOwn(target, key) ? target[key] : undefined
   }
@@ -109,33 +107,35 @@ const keyOf = (selector: Json): string | undefined =>
   typeof selector === 'string' ? selector : typeof selector === 'number' ? String(selector) : undefined
 
 function missingElement(target: Json[], index: number, site: Site): never {
-  if (!Number.isInteger(index))
+  if (!Number.isInteger(index)) {
     raise(site, `A list is indexed by a whole number, but got ${index}.`, [target, index])
-  const extent =
-    target.length === 0
-      ? 'the list is empty'
-      : target.length === 1
-        ? 'the list has one element, at 0'
-        : `the list has ${target.length} elements, from 0 to ${target.length - 1}`
-  const advice =
-    index < 0 ? 'Its end is `x[size(x) - 1]`.' : 'If it may be shorter, write `default(x[0], …)`.'
-  return raiseMissing(site, `There is no element ${index}: ${extent}. ${advice}`, [target, index])
+  }
+  return raiseMissing(site, () => elementMessage(target.length, index), [target, index])
 }
 
-function missingKey(target: Json, key: string, site: Site, receiverSite: Site): never {
-  const receiver = shorten(
-    receiverSite.source.slice(receiverSite.start, receiverSite.end).replace(/\s+/g, ' '),
-  )
+function elementMessage(length: number, index: number): string {
+  const extent =
+    length === 0
+      ? 'the list is empty'
+      : length === 1
+        ? 'the list has one element, at 0'
+        : `the list has ${length} elements, from 0 to ${length - 1}`
+  const advice =
+    index < 0 ? 'Its end is `x[size(x) - 1]`.' : 'If it may be shorter, write `default(x[0], …)`.'
+  return `There is no element ${index}: ${extent}. ${advice}`
+}
+
+const missingKey = (target: Json, key: string, site: Site, receiverSite: Site): never =>
+  raiseMissing(site, () => keyMessage(target, key, receiverSite), [target])
+
+function keyMessage(target: Json, key: string, { source, start, end }: Site): string {
+  const receiver = shorten(source.slice(start, end).replace(/\s+/g, ' '))
   const shownKey = shorten(key)
   const method = FUNCTIONS.get(OTHER_NAMES.get(key) ?? key)
   const call = method?.method ? ` To call the function, write \`${receiver}.${method.name}(…)\`.` : ''
   if (!isObject(target)) {
     const list = Array.isArray(target) ? ` Write \`${receiver}[0]\` for its first element.` : ''
-    raiseMissing(
-      site,
-      `\`${receiver}\` is ${described(target)}, which has no keys, so there is no \`${shownKey}\`.${call || list}`,
-      [target],
-    )
+    return `\`${receiver}\` is ${described(target)}, which has no keys, so there is no \`${shownKey}\`.${call || list}`
   }
   const keys = Object.keys(target)
   const nearest = nearestName(key, keys.slice(0, 1000))
@@ -144,9 +144,5 @@ function missingKey(target: Json, key: string, site: Site, receiverSite: Site): 
   const path = /^[A-Za-z_]\w*$/.test(key)
     ? `${receiver}.${shownKey}`
     : `${receiver}[${JSON.stringify(shownKey)}]`
-  return raiseMissing(
-    site,
-    `\`${receiver}\` has no key \`${shownKey}\`.${guess} ${existing}${call} If it may be missing, ask with \`has(${path})\` or write \`default(${path}, 0)\`.`,
-    [target],
-  )
+  return `\`${receiver}\` has no key \`${shownKey}\`.${guess} ${existing}${call} If it may be missing, ask with \`has(${path})\` or write \`default(${path}, 0)\`.`
 }

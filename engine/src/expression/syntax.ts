@@ -46,12 +46,10 @@ export function parse(source: string): { readonly tree: ASTNode } | { readonly p
   }
 }
 
-export const tooDeep = (site: Site): ExpressionProblem =>
-  problemAt(
-    site,
-    'expression_too_deep',
-    'The expression is nested too deeply, or has too many parts. Split it over several steps, or compute this in a `code` step.',
-  )
+export const TOO_DEEP =
+  'The expression is nested too deeply, or has too many parts. Split it over several steps, or compute this in a `code` step.'
+
+const tooDeep = (site: Site): ExpressionProblem => problemAt(site, 'expression_too_deep', TOO_DEEP)
 
 function syntaxProblem(source: string, error: ParseError): ExpressionProblem {
   const start = Math.min(error.range?.start ?? 0, source.length)

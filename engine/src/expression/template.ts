@@ -22,7 +22,7 @@ import { measure, put, textOf } from './value.ts'
 export type FieldMode = 'raw' | 'url' | 'expression'
 
 /** Where in the template an expression stands. */
-export interface Placement {
+interface Placement {
   /** JSON Pointer inside the template. */
   readonly pointer: string
   /** Where in the text at `pointer` the expression's own source starts, from 0; columns count from there. */

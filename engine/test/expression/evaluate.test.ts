@@ -138,6 +138,8 @@ describe('has and default', () => {
     ['default(input.order.items.map(i, i.price)[0], 5)', 5],
     ['default(default(input.a, input.b), 1)', 1],
     ['default(false, true)', false],
+    ['default(input.tags[input.missing], 7)', 7],
+    ['has(input.order[input.missing])', false],
   ])
 
   test('default does not hide a real mistake', () => {

@@ -110,7 +110,7 @@ describe('whatever is written', () => {
         if (compiled.ok) return
         expect(compiled.problems.length).toBeGreaterThan(0)
         for (const { message, column, length } of compiled.problems) {
-          expect(message).toMatch(/[.`]$/)
+          expect(message).toMatch(/[.?`]$/)
           expect(column).toBeGreaterThan(0)
           expect(length).toBeGreaterThan(0)
           expect(column - 1).toBeLessThanOrEqual(text.length)

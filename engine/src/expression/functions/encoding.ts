@@ -4,10 +4,10 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
-import { type Json, normalise } from '../../json.ts'
+import { type Json, MAX_JSON_DEPTH } from '../../json.ts'
 import type { Machine } from '../machine.ts'
 import { raise, type Site } from '../problem.ts'
-import { jsonText } from '../value.ts'
+import { jsonText, put } from '../value.ts'
 import { type FunctionDefinition, refuse, textArgument } from './definition.ts'
 
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
@@ -32,16 +32,30 @@ export const percentEncode = (text: string): string =>
   )
 
 function parseJson(machine: Machine, site: Site, text: string): Json {
-  machine.spendText(text.length * 4, site)
-  let parsed: unknown
+  machine.spendText(text.length * 8, site)
+  let parsed: Json
   try {
-    parsed = JSON.parse(text)
+    parsed = JSON.parse(text) as Json
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     return raise(site, `\`json\` cannot read the text as JSON: ${reason}.`, [text])
   }
-  const value = normalise(parsed)
-  return value.ok ? value.value : raise(site, `\`json\` cannot use this JSON: ${value.message}.`, [text])
+  return bounded(site, parsed, 0)
+}
+
+/** What a JSON text can say and a JSON value here cannot be: numbers beyond a double become `null` (R1), in place. */
+function bounded(site: Site, value: Json, depth: number): Json {
+  if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : null
+  if (typeof value !== 'object' || value === null) return value
+  if (depth >= MAX_JSON_DEPTH) {
+    raise(site, `\`json\` cannot use JSON that is nested deeper than ${MAX_JSON_DEPTH} levels.`, [value])
+  }
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) value[index] = bounded(site, item, depth + 1)
+  } else {
+    for (const key of Object.keys(value)) put(value, key, bounded(site, value[key] as Json, depth + 1))
+  }
+  return value
 }
 
 /** Text as it stands; numbers and booleans as they print. A list or map has to say how it becomes text. */
