@@ -29,7 +29,8 @@ export interface Ground {
     log?: (message: string) => void,
     progress?: (message: string) => void,
   ): Promise<EmbeddedPostgres>
-  engine(dataDirectory: string, user?: { uid: number; gid: number }): Engine
+  /** `wrapper`: a command that runs the engine in its turn, with less privileges or another view of the system. */
+  engine(dataDirectory: string, user?: { uid: number; gid: number }, wrapper?: readonly string[]): Engine
 }
 
 /** An engine in its own process and process group; it prints one JSON line per thing that happened. */
@@ -98,17 +99,22 @@ export function embeddedGround(): Ground {
       servers.push(server)
       return server
     },
-    engine(dataDirectory, user) {
-      const engine = spawnEngine(dataDirectory, user)
+    engine(dataDirectory, user, wrapper = []) {
+      const engine = spawnEngine(dataDirectory, user, wrapper)
       engines.push(engine)
       return engine
     },
   }
 }
 
-function spawnEngine(dataDirectory: string, user?: { uid: number; gid: number }): Engine {
+function spawnEngine(
+  dataDirectory: string,
+  user: { uid: number; gid: number } | undefined,
+  wrapper: readonly string[],
+): Engine {
   const script = fileURLToPath(new URL('embedded-engine.ts', import.meta.url))
-  const child = spawn(process.execPath, [script, dataDirectory], {
+  const [file, ...args] = [...wrapper, process.execPath, script, dataDirectory]
+  const child = spawn(file!, args, {
     ...user,
     cwd: '/',
     detached: true,
