@@ -7,7 +7,6 @@
 import type { Json } from '../json.ts'
 import { Lowering } from './lower.ts'
 import { type EvaluationLimits, Machine, type Scope } from './machine.ts'
-import { truth } from './operators.ts'
 import { type ExpressionProblem, problemAt, Raised, type Site } from './problem.ts'
 import type { Reference } from './reference.ts'
 import { scan } from './scan.ts'
@@ -16,6 +15,7 @@ import { parse } from './syntax.ts'
 import { measure } from './value.ts'
 
 export interface Expression {
+  /** For people to read; positions are those of {@link compileExpression} or {@link compileBare}. */
   readonly source: string
   readonly references: readonly Reference[]
   /** For this folder only. */
@@ -57,10 +57,13 @@ const byColumn = (a: { readonly column: number }, b: { readonly column: number }
 
 /**
  * An expression that stands alone, bare or inside `${{ }}`, as in `when`, `until` and `forEach`. Columns count in the
- * text as written, in problems and references alike.
+ * text as written, in problems and references alike; `source` is the expression without its wrapper.
  */
 export function compileBare(written: string): CompiledExpression {
-  return compileExpression(unwrap(written))
+  const compiled = compileExpression(unwrap(written))
+  if (!compiled.ok) return compiled
+  const { expression } = compiled
+  return { ok: true, expression: { ...expression, source: expression.source.trim() } }
 }
 
 /** The same text with blanks for the wrapper, so that every position in it stays what it was. */
@@ -78,22 +81,6 @@ export function evaluate(expression: Expression, scope: Scope, limits: Evaluatio
     return { ok: true, value: run(expression.program, new Machine(scope, limits)) }
   } catch (raised) {
     return { ok: false, problem: problemOf(raised, expression.program.site) }
-  }
-}
-
-/** What a `when`, `until` or case says: true or false; `null` is false, and anything else a problem. */
-export function evaluateCondition(
-  expression: Expression,
-  scope: Scope,
-  limits: EvaluationLimits,
-):
-  | { readonly ok: true; readonly value: boolean }
-  | { readonly ok: false; readonly problem: ExpressionProblem } {
-  const { program } = expression
-  try {
-    return { ok: true, value: truth(program.site, run(program, new Machine(scope, limits))) }
-  } catch (raised) {
-    return { ok: false, problem: problemOf(raised, program.site) }
   }
 }
 

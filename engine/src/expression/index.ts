@@ -12,7 +12,6 @@ export {
   type Evaluated,
   type Expression,
   evaluate,
-  evaluateCondition,
 } from './compile.ts'
 export type { FunctionDescription } from './functions/definition.ts'
 export type { EvaluationLimits, Scope } from './machine.ts'

@@ -1,7 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
-import { compileBare, evaluateCondition } from '../../src/expression/index.ts'
 import type { Json } from '../../src/json.ts'
-import { failure, IN_ITEM, NOW, SCOPE, yields } from './scope.ts'
+import { failure, IN_ITEM, yields } from './scope.ts'
 
 const table = (cases: readonly (readonly [string, Json])[]) =>
   test.each(cases)('%s', (source, expected) => expect(yields(source)).toStrictEqual(expected))
@@ -169,19 +168,6 @@ describe('conditions', () => {
     expect(failure('input.count && true').message).toContain('Compare it: `x != 0`')
     expect(failure('input.orderId ? 1 : 2').types).toEqual(['text'])
     expect(failure('!input.tags').message).toContain('a list')
-  })
-
-  test('a bare condition is true or false, and null is false', () => {
-    const says = (written: string) => {
-      const compiled = compileBare(written)
-      if (!compiled.ok) throw new Error(compiled.problems[0]?.message)
-      const result = evaluateCondition(compiled.expression, SCOPE, { now: NOW })
-      return result.ok ? result.value : result.problem.code
-    }
-    expect(says('steps.triage.output.risk > 0.7')).toBe(true)
-    expect(says('${{ steps.triage.output.risk <= 0.7 }}')).toBe(false)
-    expect(says('steps.skipped.output.ok')).toBe(false)
-    expect(says('input.count')).toBe('expression_failed')
   })
 })
 

@@ -25,7 +25,7 @@ describe('what is wrong is said where it stands, with what to write instead', ()
     ['input.in', 'expression_syntax', '["in"]'],
     ['input.?x', 'expression_syntax', 'default(x.y, null)'],
     ['b"x"', 'expression_syntax', 'Bytes'],
-    ['1' + '0'.repeat(400), 'expression_syntax', 'larger than any'],
+    [`1${'0'.repeat(400)}`, 'expression_syntax', 'larger than any'],
     ['inptu.x', 'unknown_name', '1+5: `inptu` is not a name that exists here. Did you mean `input`?'],
     ['orderId', 'unknown_name', '`input.orderId`'],
     ['True', 'unknown_name', 'Write `true`'],
@@ -191,6 +191,7 @@ describe('bare expressions', () => {
     }
     const compiled = compileBare('${{ steps.a.output }}')
     expect(compiled.ok && compiled.expression.references[0]).toMatchObject({ column: 5, length: 14 })
+    expect(compiled.ok && compiled.expression.source).toBe('steps.a.output')
   })
 
   test('two wrapped parts are no expression', () => {
