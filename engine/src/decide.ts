@@ -27,7 +27,7 @@ import type { Effect } from './effect.ts'
 import type { RunEvent } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json, JsonObject } from './json.ts'
-import { effectsOf, outstanding } from './outstanding.ts'
+import { type ChildReport, childReport, effectsOf, outstanding } from './outstanding.ts'
 import { isFinished, type RunState, type Unit } from './run.ts'
 import type { AttemptName, Signal, Verdict } from './signal.ts'
 import { findUnit } from './unit.ts'
@@ -46,6 +46,8 @@ export type Decision =
       readonly blobs: readonly { readonly hash: string; readonly text: string }[]
       readonly opened: readonly OpenedWait[]
       readonly closed: readonly ClosedWait[]
+      /** What the parent's inbox is to be told, in the statement that commits the events (R15). */
+      readonly report?: ChildReport
       /** The run's new graph, after a patch. */
       readonly graph?: Graph
     }
@@ -54,6 +56,7 @@ export type Decision =
 export function decide(state: RunState, signal: Signal, context: DecideContext): Decision {
   const work = draft(state, context)
   const phaseBefore = state.phase.kind
+  const wasFinished = isFinished(state)
   try {
     enterRoots(work)
     handle(work, signal)
@@ -63,6 +66,7 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
     if (error instanceof MissingBlobs) return { kind: 'needs_blobs', hashes: error.hashes }
     throw error
   }
+  const report = reportOf(work, signal, wasFinished)
   return {
     kind: 'decided',
     events: work.events,
@@ -71,8 +75,16 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
     blobs: [...work.blobs].map(([hash, text]) => ({ hash, text })),
     opened: work.opened,
     closed: work.touched.closedWaits.map((waitId) => ({ waitId, ...closedAs(state, waitId), at: work.now })),
+    ...(report ? { report } : {}),
     ...(work.patched ? { graph: work.patched } : {}),
   }
+}
+
+function reportOf(work: Draft, signal: Signal, wasFinished: boolean): ChildReport | null {
+  if (!wasFinished && isFinished(work.state)) return childReport(work.state)
+  const again = work.reportAgain && signal.kind === 'command' ? childReport(work.state) : null
+  // The first report was settled by a parent that no longer waited: this is another row of its inbox.
+  return again && signal.kind === 'command' ? { ...again, id: `${signal.id}:report` } : null
 }
 
 const closedAs = (state: RunState, waitId: string): { outcome: string; actor: string | null } =>

@@ -54,6 +54,7 @@ export interface NodeDefinition {
   repeat?: RepeatDefinition
   onError?: 'fail' | 'continue'
   join?: 'all' | 'any'
+  [extension: `x-${string}`]: Json
 }
 
 export interface LimitsDefinition {

@@ -48,7 +48,7 @@ export {
   type NodeTypes,
   type RetryPolicy,
 } from './node-type.ts'
-export { childReport, nextWake, outstanding, owesWork } from './outstanding.ts'
+export { type ChildReport, childReport, nextWake, outstanding, owesWork } from './outstanding.ts'
 export { applyPatch, inversePatch } from './patch.ts'
 export {
   isFinished,

@@ -158,8 +158,14 @@ export function owesWork(state: RunState, now: number): boolean {
   return false
 }
 
+export interface ChildReport {
+  readonly id: string
+  readonly parentId: string
+  readonly command: Command
+}
+
 /** What a finished child tells its parent. The id repeats for the same end, so that telling twice counts once. */
-export function childReport(state: RunState): { id: string; parentId: string; command: Command } | null {
+export function childReport(state: RunState): ChildReport | null {
   const { parent, phase } = state
   if (!parent) return null
   const base = { kind: 'child_finished' as const, childId: state.id, key: parent.key, round: parent.round }

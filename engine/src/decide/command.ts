@@ -73,13 +73,19 @@ function resume(draft: Draft, actor: string): Verdict {
 
 function retry(draft: Draft, actor: string): Verdict {
   const { state } = draft
+  const byParent = state.parent !== null && actor === `run:${state.parent.runId}`
+  if (byParent && (state.phase.kind === 'completed' || !isFinished(state))) {
+    // The parent stopped before this run ended and goes on now: it is owed the result, not another run.
+    draft.reportAgain = state.phase.kind === 'completed'
+    return accepted
+  }
   if (state.phase.kind !== 'failed' && state.phase.kind !== 'cancelled') {
     return refused(
       'not_retryable',
       `Only a failed or cancelled run can be retried; this one is ${state.phase.kind}.`,
     )
   }
-  if (state.parent && actor !== `run:${state.parent.runId}`) {
+  if (state.parent && !byParent) {
     return refused(
       'parent_moved_on',
       `This is a child run: its parent ${state.parent.runId} has taken its result and moved on. Retry the parent; it retries this run.`,

@@ -71,6 +71,8 @@ export interface Draft {
   readonly cancelledChildren: string[]
   /** The run goes on after a pause or an end: everything that it owes is to be published again. */
   resumed: boolean
+  /** A parent asks again for the result of a child that has long ended. */
+  reportAgain: boolean
   verdict: Verdict | undefined
   /** The graph that a patch made, for the fold of `run.patched` and for the coordinator's catalog. */
   patched: Graph | undefined
@@ -88,6 +90,7 @@ export function draft(state: RunState, context: DecideContext): Draft {
     opened: [],
     cancelledChildren: [],
     resumed: false,
+    reportAgain: false,
     verdict: undefined,
     patched: undefined,
   }

@@ -1,0 +1,23 @@
+// `npm run check`: everything that must hold beside the tests. Runs all of it and says all that is wrong.
+import { ensureInstalled, node24, root, run } from './node24.mjs'
+import { join } from 'node:path'
+
+if (!(await ensureInstalled())) process.exit(1)
+const tool = (name) => join(root, 'node_modules', '.bin', name)
+const env = { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` }
+const steps = [
+  ['types of engine (no node, no DOM)', tool('tsc'), ['-p', 'engine']],
+  ['types of the engine tests', tool('tsc'), ['-p', 'engine/test']],
+  ['types of server, examples and bench', tool('tsc'), ['-p', 'server']],
+  ['format and lint', tool('biome'), ['check', '.']],
+  ['unused code and packages', tool('knip'), []],
+  ['import walls', node24(), ['scripts/walls.ts']],
+]
+let failed = 0
+for (const [name, command, args] of steps) {
+  const code = await run(command, args, { env })
+  process.stdout.write(`${code === 0 ? 'ok  ' : 'FAIL'} ${name}\n`)
+  if (code !== 0) failed++
+}
+process.stdout.write(`${steps.length - failed} passed, ${failed} failed\n`)
+process.exit(failed === 0 ? 0 : 1)
