@@ -3,7 +3,19 @@
  * SQL. Methods are verbs of the domain that take one readonly object (never "update row"), grouped by noun, one file
  * each. Times come in as milliseconds (R12).
  */
-import type { BlobRef, Command, Json, JsonObject, NodeTypeInfo, ParentLink, RunEvent, RunStatus, StepError, Verdict, WaitSpec } from '@weft/engine'
+import type {
+  BlobRef,
+  Command,
+  Json,
+  JsonObject,
+  NodeTypeInfo,
+  ParentLink,
+  RunEvent,
+  RunStatus,
+  StepError,
+  Verdict,
+  WaitSpec,
+} from '@weft/engine'
 
 export interface NewRun {
   readonly id: string
@@ -89,8 +101,19 @@ export interface RunAppend {
   readonly graph?: string
   readonly verdicts: readonly { readonly commandId: string; readonly verdict: Verdict }[]
   /** Waits of people and messages that opened or closed: rows for inboxes and correlation. */
-  readonly waitsOpened: readonly { readonly waitId: string; readonly key: string; readonly wait: WaitSpec; readonly wakeAt: number | null; readonly at: number }[]
-  readonly waitsClosed: readonly { readonly waitId: string; readonly outcome: string; readonly actor: string | null; readonly at: number }[]
+  readonly waitsOpened: readonly {
+    readonly waitId: string
+    readonly key: string
+    readonly wait: WaitSpec
+    readonly wakeAt: number | null
+    readonly at: number
+  }[]
+  readonly waitsClosed: readonly {
+    readonly waitId: string
+    readonly outcome: string
+    readonly actor: string | null
+    readonly at: number
+  }[]
   /** With the final event of a child: the parent's inbox row, in the same statement (R15). */
   readonly parentInbox?: { readonly id: string; readonly parentId: string; readonly command: Command }
 }
@@ -110,14 +133,21 @@ export interface OwnerSession {
   /** Locks as many of these partitions as are free; answers which it now owns. */
   claim(partitions: readonly number[]): Promise<number[]>
   release(partitions: readonly number[]): Promise<void>
-  /** One autocommit statement. Throws `AppendConflict` (quarantine), or `SessionLost` (outcome unknown: load again). */
+  /**
+   * One autocommit statement. Throws `AppendConflict` (quarantine), `RowRefused` (split the batch), `SessionLost` (outcome
+   * unknown: load again), or a `StoreError` (nothing was written).
+   */
   append(batch: readonly RunAppend[]): Promise<void>
   /** Loads runs of owned partitions, whole. */
   load(runIds: readonly string[]): Promise<Map<string, LoadedRun>>
   /** Unsettled commands of these runs, oldest first. */
   inbox(runIds: readonly string[]): Promise<Map<string, InboxRow[]>>
   /** Runs of these partitions whose `wake_at` has passed, earliest first, a page. Never quarantined ones. */
-  due(request: { readonly partitions: readonly number[]; readonly now: number; readonly limit: number }): Promise<{ runId: string; wakeAt: number }[]>
+  due(request: {
+    readonly partitions: readonly number[]
+    readonly now: number
+    readonly limit: number
+  }): Promise<{ runId: string; wakeAt: number }[]>
   /** Moves `wake_at` without events (dead-man's switch, after a sweep found that nothing is due). */
   postpone(runs: readonly { readonly runId: string; readonly wakeAt: number | null }[]): Promise<void>
   quarantine(request: { readonly runId: string; readonly reason: string }): Promise<void>
@@ -136,6 +166,47 @@ export class AppendConflict extends Error {
   constructor(runId: string, message: string) {
     super(message)
     this.runId = runId
+  }
+}
+
+/**
+ * Postgres refused a value of the batch (text that the encoding cannot hold, nesting, size). Nothing of the batch was
+ * written: whoever has more than one row in it splits it to find the run that is to blame (R16).
+ */
+export class RowRefused extends Error {
+  override readonly name = 'RowRefused'
+  readonly sqlState: string
+  constructor(sqlState: string, message: string) {
+    super(message)
+    this.sqlState = sqlState
+  }
+}
+
+export type StoreErrorCode =
+  /** Unreachable, restarting, or the connection broke. A write in flight may or may not have happened. */
+  | 'database_unavailable'
+  /** Nothing was written; goes on as soon as there is room. */
+  | 'database_disk_full'
+  /** A deadlock, a timeout or too little memory; nothing was written. */
+  | 'database_busy'
+  | 'database_login_refused'
+  | 'database_missing'
+  | 'database_too_old'
+  | 'database_behind_pooler'
+  /** A newer version of the program has migrated it. */
+  | 'database_newer'
+  | 'database_refused'
+
+/** What the database could not do, in a sentence for whoever runs it. The code says whether to try again. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly code: StoreErrorCode
+  readonly retryable: boolean
+  constructor(code: StoreErrorCode, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+    this.retryable =
+      code === 'database_unavailable' || code === 'database_disk_full' || code === 'database_busy'
   }
 }
 
@@ -181,7 +252,7 @@ export interface Store {
     expire(request: { before: number; limit: number }): Promise<number>
     /** Ends a quarantine; the run is due at once. */
     recover(request: { workspace: string; id: string }): Promise<boolean>
-    /** Figures for `doctor` and metrics. */
+    /** Unfinished runs by status, and quarantined ones: figures for `doctor` and metrics. */
     counts(): Promise<{ byStatus: Record<string, number>; stuck: number }>
   }
   readonly inbox: {
@@ -196,28 +267,58 @@ export interface Store {
   }
   readonly workflows: {
     /** A new version, or the newest one when its graph and source are the same. */
-    push(request: { workspace: string; name: string; graph: string; definition: Json; source: string | null; description: string | null; tags: readonly string[]; at: number }): Promise<{ version: number; created: boolean }>
+    push(request: {
+      workspace: string
+      name: string
+      graph: string
+      definition: Json
+      source: string | null
+      description: string | null
+      tags: readonly string[]
+      at: number
+    }): Promise<{ version: number; created: boolean }>
     /** `name`, `name@tag` or `name@version`. */
     get(request: { workspace: string; reference: string }): Promise<StoredWorkflow | null>
-    list(request: { workspace: string; limit: number; cursor?: string }): Promise<{ items: StoredWorkflow[]; nextCursor: string | null }>
+    list(request: {
+      workspace: string
+      limit: number
+      cursor?: string
+    }): Promise<{ items: StoredWorkflow[]; nextCursor: string | null }>
     versions(request: { workspace: string; name: string }): Promise<StoredWorkflow[]>
     tag(request: { workspace: string; name: string; tag: string; version: number }): Promise<boolean>
     delete(request: { workspace: string; name: string }): Promise<boolean>
   }
   readonly approvals: {
     get(request: { workspace: string; id: string }): Promise<ApprovalRow | null>
-    list(request: { workspace: string; status?: string; runId?: string; limit: number; cursor?: string }): Promise<{ items: ApprovalRow[]; nextCursor: string | null }>
+    list(request: {
+      workspace: string
+      status?: string
+      runId?: string
+      limit: number
+      cursor?: string
+    }): Promise<{ items: ApprovalRow[]; nextCursor: string | null }>
   }
   readonly blobs: {
     /** Stores bytes by their hash; again is a no-op that marks them as touched. */
     put(request: { workspace: string; bytes: Uint8Array; contentType: string; at: number }): Promise<BlobRef>
-    get(request: { workspace: string; hash: string }): Promise<{ bytes: Uint8Array; contentType: string } | null>
+    get(request: {
+      workspace: string
+      hash: string
+    }): Promise<{ bytes: Uint8Array; contentType: string } | null>
     /** Removes what is unreferenced and untouched since `before`; answers how many. */
     collect(request: { before: number; limit: number }): Promise<number>
   }
   readonly records: {
     /** First commit wins (R7): answers the stored value. `refused` when a newer attempt has written one. */
-    once(request: { runId: string; key: string; round: number; attempt: number; name: string; value: Json; at: number }): Promise<{ value: Json } | { refused: true }>
+    once(request: {
+      runId: string
+      key: string
+      round: number
+      attempt: number
+      name: string
+      value: Json
+      at: number
+    }): Promise<{ value: Json } | { refused: true }>
     get(request: { runId: string; key: string; round: number; name: string }): Promise<{ value: Json } | null>
   }
   readonly nodeTypes: {
@@ -233,13 +334,33 @@ export interface Store {
   }
   readonly keys: {
     /** Makes sure that this key is an admin key of the workspace (hashed). */
-    ensure(request: { workspace: string; hash: string; name: string; role: string; at: number }): Promise<void>
-    find(hash: string): Promise<{ id: string; workspace: string; name: string; role: string; expiresAt: number | null } | null>
+    ensure(request: {
+      workspace: string
+      hash: string
+      name: string
+      role: string
+      at: number
+    }): Promise<void>
+    find(
+      hash: string,
+    ): Promise<{ id: string; workspace: string; name: string; role: string; expiresAt: number | null } | null>
   }
   readonly idempotency: {
     /** For every POST that creates something but a run (which carries its own): remembers the answer. */
-    remember(request: { workspace: string; route: string; key: string; bodyHash: string; answer: Json; at: number }): Promise<{ kind: 'stored' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
-    recall(request: { workspace: string; route: string; key: string; bodyHash: string }): Promise<{ kind: 'none' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
+    remember(request: {
+      workspace: string
+      route: string
+      key: string
+      bodyHash: string
+      answer: Json
+      at: number
+    }): Promise<{ kind: 'stored' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
+    recall(request: {
+      workspace: string
+      route: string
+      key: string
+      bodyHash: string
+    }): Promise<{ kind: 'none' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
     expire(request: { before: number }): Promise<number>
   }
   /** Opens the session on which a coordinator owns partitions. */

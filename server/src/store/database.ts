@@ -1,0 +1,110 @@
+/**
+ * Connections to PostgreSQL: how they are made, what a refused one means, and the pool that everything but an owner's
+ * session shares. The pool heals by itself: a connection that broke is left, the next query opens another.
+ */
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import pg from 'pg'
+import { driverError, isConnectionLost, translate } from './failure.ts'
+import { StoreError } from './store.ts'
+
+export const OLDEST_MAJOR_VERSION = 15
+
+/** How long a connection may take to be made before the database counts as unreachable. */
+const CONNECT_TIMEOUT_MS = 10_000
+
+export interface DatabaseAddress {
+  readonly url: string
+  readonly applicationName: string
+}
+
+export interface Database {
+  readonly address: DatabaseAddress
+  readonly pool: pg.Pool
+  /** The same connections, for ordinary queries. */
+  readonly tables: NodePgDatabase
+}
+
+/** `bigint` columns hold milliseconds and counts, all below 2^53. */
+const types = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === pg.types.builtins.INT8 && format !== 'binary'
+      ? Number
+      : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+}
+
+const settingsOf = (address: DatabaseAddress): pg.ClientConfig => ({
+  connectionString: address.url,
+  application_name: address.applicationName,
+  connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+  keepAlive: true,
+  types,
+})
+
+/** One connection outside the pool; throws a `StoreError` that says what to do. */
+export async function connect(address: DatabaseAddress): Promise<pg.Client> {
+  const client = new pg.Client(settingsOf(address))
+  // A connection that breaks while nobody waits for it must not end the process; its owner sees `end`.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return client
+  } catch (error) {
+    client.end().catch(() => {})
+    throw refusedConnection(error, address.url)
+  }
+}
+
+export function openPool(address: DatabaseAddress, size: number, report: (error: Error) => void): Database {
+  const pool = new pg.Pool({ ...settingsOf(address), max: size, idleTimeoutMillis: 0 })
+  pool.on('error', report)
+  return { address, pool, tables: drizzle(pool) }
+}
+
+/** `host:port/name`, without the password. */
+function placeOf(url: string): string {
+  try {
+    const { hostname, port, pathname, searchParams } = new URL(url)
+    return `${searchParams.get('host') ?? (hostname || 'localhost')}:${port || '5432'}${pathname}`
+  } catch {
+    return 'the address in WEFT_DATABASE_URL'
+  }
+}
+
+function refusedConnection(error: unknown, url: string): unknown {
+  const inner = driverError(error)
+  const place = placeOf(url)
+  if (inner.code === '28P01' || inner.code === '28000' || /SASL|password/i.test(inner.message)) {
+    return new StoreError(
+      'database_login_refused',
+      `PostgreSQL at ${place} refused the login: ${inner.message}. Check user and password in WEFT_DATABASE_URL.`,
+      error,
+    )
+  }
+  if (inner.code === '3D000') {
+    return new StoreError(
+      'database_missing',
+      `PostgreSQL at ${place} answers, but ${inner.message}. Create it (createdb), or name another in WEFT_DATABASE_URL.`,
+      error,
+    )
+  }
+  if (isConnectionLost(error)) {
+    return new StoreError(
+      'database_unavailable',
+      `PostgreSQL at ${place} cannot be reached: ${inner.message || inner.code}. Is it running, and does WEFT_DATABASE_URL name the right host and port?`,
+      error,
+    )
+  }
+  return translate(error)
+}
+
+export async function refuseOldVersion(client: pg.Client, url: string): Promise<void> {
+  const { rows } = await client.query<{ number: string; text: string }>(
+    `select current_setting('server_version_num') as number, current_setting('server_version') as text`,
+  )
+  const row = rows[0]!
+  if (Number(row.number) >= OLDEST_MAJOR_VERSION * 10_000) return
+  throw new StoreError(
+    'database_too_old',
+    `PostgreSQL at ${placeOf(url)} is version ${row.text}; Weft needs ${OLDEST_MAJOR_VERSION} or newer. Upgrade it, or unset WEFT_DATABASE_URL and Weft brings its own.`,
+  )
+}

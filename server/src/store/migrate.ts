@@ -1,0 +1,89 @@
+/**
+ * Brings a database to the tables that this program knows. Owns `weft_migrations`.
+ *
+ * 1. One process migrates, the others wait for it: a session advisory lock.
+ * 2. Each migration is one transaction, numbered without holes, never changed after a release, additive: the previous
+ *    release goes on working against the new tables while processes are replaced one by one.
+ * 3. A database that a newer program has migrated is refused, before anything is read from it.
+ */
+import { readdir, readFile } from 'node:fs/promises'
+import type { Client } from 'pg'
+import { connect, type DatabaseAddress } from './database.ts'
+import { translate } from './failure.ts'
+import { StoreError } from './store.ts'
+
+/** One-number key; the locks of partitions are of the two-number kind and cannot collide with it. */
+const LOCK_MIGRATION = 0x77656674
+
+const FOLDER = new URL('./migrations/', import.meta.url)
+
+export interface Migration {
+  readonly number: number
+  readonly name: string
+  readonly sql: string
+}
+
+export async function readMigrations(): Promise<Migration[]> {
+  const names = (await readdir(FOLDER)).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort()
+  return Promise.all(
+    names.map(async (name) => ({
+      number: Number(name.slice(0, 4)),
+      name,
+      sql: await readFile(new URL(name, FOLDER), 'utf8'),
+    })),
+  )
+}
+
+/** Answers the names of the migrations that it applied. */
+export async function migrate(
+  address: DatabaseAddress,
+  migrations?: readonly Migration[],
+): Promise<string[]> {
+  const wanted = migrations ?? (await readMigrations())
+  const client = await connect(address)
+  try {
+    await client.query('select pg_advisory_lock($1)', [LOCK_MIGRATION])
+    return await applyMissing(client, wanted)
+  } catch (error) {
+    throw translate(error)
+  } finally {
+    await client.end().catch(() => {}) // ends the lock, too
+  }
+}
+
+async function applyMissing(client: Client, wanted: readonly Migration[]): Promise<string[]> {
+  await client.query(
+    `create table if not exists weft_migrations (
+       number integer primary key, name text not null, applied_at timestamptz not null default now())`,
+  )
+  const { rows } = await client.query<{ number: number; name: string }>(
+    'select number, name from weft_migrations order by number',
+  )
+  const newest = wanted.at(-1)?.number ?? 0
+  const unknown = rows.find((row) => row.number > newest)
+  if (unknown) {
+    throw new StoreError(
+      'database_newer',
+      `The database was migrated by a newer Weft (${unknown.name}; this one knows ${newest} migrations). Start that version or a newer one; this one would not understand what it reads.`,
+    )
+  }
+  const applied = new Set(rows.map((row) => row.number))
+  const missing = wanted.filter((migration) => !applied.has(migration.number))
+  for (const migration of missing) await apply(client, migration)
+  return missing.map((migration) => migration.name)
+}
+
+async function apply(client: Client, migration: Migration): Promise<void> {
+  await client.query('begin')
+  try {
+    await client.query(migration.sql)
+    await client.query('insert into weft_migrations (number, name) values ($1, $2)', [
+      migration.number,
+      migration.name,
+    ])
+    await client.query('commit')
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    throw error
+  }
+}

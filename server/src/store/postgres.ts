@@ -1,0 +1,111 @@
+/**
+ * The store on PostgreSQL: checks the database, brings it to this program's tables, and puts the nouns together.
+ */
+import type pg from 'pg'
+import type { Clock } from '../clock.ts'
+import { openApprovals } from './approvals.ts'
+import { openBlobs } from './blobs.ts'
+import { connect, type DatabaseAddress, openPool, refuseOldVersion } from './database.ts'
+import { translate, translated } from './failure.ts'
+import { openGraphs } from './graphs.ts'
+import { openIdempotency } from './idempotency.ts'
+import { openInbox } from './inbox.ts'
+import { openKeys } from './keys.ts'
+import { migrate } from './migrate.ts'
+import { openNodeTypes } from './node-types.ts'
+import { openOwner } from './owner.ts'
+import { refuseTransactionPooler } from './pooler.ts'
+import { openRecords } from './records.ts'
+import { openRuns } from './runs.ts'
+import type { Store } from './store.ts'
+import { openVariables } from './variables.ts'
+import { openWorkflows } from './workflows.ts'
+
+export interface StoreSettings {
+  readonly url: string
+  readonly clock: Clock
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName: string
+  /** Connections beside those of owners. */
+  readonly poolSize: number
+  /** Told of connections that broke while idle; the pool replaces them by itself. */
+  readonly log?: { warn(details: object, text: string): void }
+}
+
+/** What `describe` shows: what durability and capacity depend on. */
+const SHOWN_SETTINGS = [
+  'fsync',
+  'synchronous_commit',
+  'full_page_writes',
+  'max_connections',
+  'shared_buffers',
+  'server_encoding',
+]
+
+/** Throws a `StoreError` with a sentence when the database cannot be used. */
+export async function openStore(settings: StoreSettings): Promise<Store> {
+  const { url, clock, applicationName, poolSize, log } = settings
+  const address: DatabaseAddress = { url, applicationName }
+  await checkDatabase(address)
+  await migrate(address)
+  const database = openPool(address, poolSize, (error) => {
+    log?.warn(
+      { error: error.message },
+      'an idle connection to the database broke; another is made when it is needed',
+    )
+  })
+  const { pool } = database
+
+  return {
+    runs: translated(openRuns(database, clock)),
+    inbox: translated(openInbox(database, clock)),
+    graphs: translated(openGraphs(database)),
+    workflows: translated(openWorkflows(database)),
+    approvals: translated(openApprovals(database)),
+    blobs: translated(openBlobs(database)),
+    records: translated(openRecords(database)),
+    nodeTypes: translated(openNodeTypes(database)),
+    variables: translated(openVariables(database)),
+    keys: translated(openKeys(database, clock)),
+    idempotency: translated(openIdempotency(database)),
+    openOwner: (name) => openOwner(database, clock, name),
+
+    ...translated({
+      async describe() {
+        const { rows } = await pool.query<{
+          version: string
+          now_ms: number
+          settings: Record<string, string>
+        }>(
+          `select current_setting('server_version') as version,
+             (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
+             (select json_object_agg(name, current_setting(name)) from unnest($1::text[]) as shown (name)) as settings`,
+          [SHOWN_SETTINGS],
+        )
+        const row = rows[0]!
+        return { version: row.version, nowMs: row.now_ms, settings: row.settings }
+      },
+      async ping() {
+        await pool.query('select 1')
+      },
+    }),
+
+    async close() {
+      await pool.end()
+    },
+  }
+}
+
+async function checkDatabase(address: DatabaseAddress): Promise<void> {
+  const first = await connect(address)
+  let second: pg.Client | null = null
+  try {
+    await refuseOldVersion(first, address.url)
+    second = await connect(address)
+    await refuseTransactionPooler(first, second)
+  } catch (error) {
+    throw translate(error)
+  } finally {
+    await Promise.allSettled([first.end(), second?.end()])
+  }
+}
