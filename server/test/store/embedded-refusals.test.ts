@@ -254,3 +254,60 @@ test.skipIf(!canMount)(
     }
   },
 )
+
+test.skipIf(!canMount)(
+  'the disk fills up under a running server: it goes on when there is room, nothing is lost',
+  async () => {
+    const directory = await ground.emptyDirectory()
+    await mkdir(directory)
+    await execute('mount', ['-t', 'tmpfs', '-o', 'size=400m,mode=0700', 'tmpfs', directory])
+    try {
+      let seen = (_line: string) => {}
+      const ended = new Promise<string>((resolve) => {
+        seen = (line) => void (line.includes('ended by itself') && resolve(line))
+      })
+      const server = await ground.start(directory, (line) => seen(line))
+      await query(server.url, 'create table kept (n int, filling text)')
+      await execute('sh', ['-c', `cat /dev/zero > ${join(directory, 'filler')} 2>/dev/null || true`])
+      let committed = 0
+      const noMoreTables = await untilItFails(async () => {
+        await query(
+          server.url,
+          `insert into kept values (${committed + 1}, repeat(md5(random()::text), 30000))`,
+        )
+        committed++
+      })
+      expect(String(noMoreTables)).toContain('No space left')
+      // Fills the log of transactions alone: where that has no room, PostgreSQL itself ends.
+      await untilItFails(() =>
+        query(server.url, `select pg_logical_emit_message(false, 'x', repeat('x', 1000000))`),
+      )
+      await ended
+      await rm(join(directory, 'filler'))
+      // The server may have ended; the same address answers again without anybody's help.
+      let kept: Record<string, unknown>[] | undefined
+      while (kept === undefined)
+        kept = await query(server.url, 'select n from kept order by n').catch(() => undefined)
+      // The insert whose answer was lost may count or not; what was acknowledged does.
+      expect(kept.slice(0, committed).map((row) => row['n'])).toEqual(
+        Array.from({ length: committed }, (_, i) => i + 1),
+      )
+      expect(kept.length - committed).toBeLessThanOrEqual(1)
+      await server.stop()
+    } finally {
+      const pid = await serverPid(directory)
+      if (pid !== null) process.kill(pid, 'SIGKILL')
+      await execute('umount', ['-l', directory])
+    }
+  },
+)
+
+async function untilItFails(act: () => Promise<unknown>): Promise<unknown> {
+  for (;;) {
+    try {
+      await act()
+    } catch (error) {
+      return error
+    }
+  }
+}

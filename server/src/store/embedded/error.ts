@@ -54,7 +54,8 @@ export function diskFull(path: string, cause?: unknown): EmbeddedPostgresError {
   return new EmbeddedPostgresError(
     'postgres_disk_full',
     `The disk that holds ${path} is full, so PostgreSQL cannot start. Nothing was lost: what was accepted is on disk. ` +
-      'Free some space (a start needs about 100 MB) and start Weft again, or move the folder and set WEFT_DATA_DIR.',
+      'Free some space (about 100 MB): a running Weft then goes on by itself, one that has ended is started again. ' +
+      'Or move the folder to another disk and set WEFT_DATA_DIR.',
     cause,
   )
 }
