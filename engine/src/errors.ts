@@ -32,6 +32,8 @@ export interface Problem {
   readonly message: string
   /** JSON Pointer into the document; empty for the whole. */
   readonly pointer: string
+  /** Where in the text at `pointer` the offending part starts, from 0: known without the author's text. */
+  readonly offset?: number
   /** 1-based, in the author's text, where there is one. */
   readonly line?: number
   readonly column?: number

@@ -87,6 +87,9 @@ export const DEFAULT_LIMITS: RunLimits = {
 
 export const DEFAULT_FOR_EACH_CONCURRENCY = 50
 
+/** Rounds of a `repeat` that names no `maxIterations`. */
+export const DEFAULT_MAX_ITERATIONS = 1000
+
 export interface Graph {
   /** `sha256:…` of the normal form without `ui` and `labels`. */
   readonly hash: string
