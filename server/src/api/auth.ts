@@ -1,0 +1,131 @@
+/**
+ * Who may call: the key of the request, and whether a browser was tricked into sending it.
+ *
+ * Keys are known by their SHA-256 only. The Host and Origin checks hold for servers on loopback, where a page from
+ * anywhere can reach the port through the user's browser: a foreign Host is DNS rebinding, a foreign Origin a
+ * cross-site request. A server on another address relies on its keys (and on whatever proxy stands before it).
+ */
+import { hash } from 'node:crypto'
+import { isIP } from 'node:net'
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.ts'
+import type { Store } from '../store/store.ts'
+import type { Principal } from './call.ts'
+import { ApiError } from './errors.ts'
+import { ROLES, type Role } from './schemas.ts'
+
+/** A revoked or changed key counts at most this long. */
+const KEY_CACHE_MS = 10_000
+const CACHED_KEYS = 1_000
+
+export class Keys {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #known: LRUCache<string, { principal: Principal; expiresAt: number | null; until: number }>
+
+  constructor(parts: { store: Store; clock: Clock }) {
+    this.#store = parts.store
+    this.#clock = parts.clock
+    this.#known = new LRUCache({ max: CACHED_KEYS })
+  }
+
+  /** Throws `unauthorized`. Waits for the database only when the key was not seen for a while. */
+  principal(authorization: string | undefined): Principal | Promise<Principal> {
+    const token = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
+    if (token === undefined)
+      throw unauthorized(
+        authorization === undefined
+          ? 'The request carries no API key'
+          : 'The Authorization header is not of the form `Bearer <key>`',
+      )
+    const hashed = hash('sha256', token, 'hex')
+    const known = this.#known.get(hashed)
+    if (known && known.until > this.#clock.monotonic()) return this.#unlessExpired(known)
+    return this.#look(hashed)
+  }
+
+  async #look(hashed: string): Promise<Principal> {
+    const key = await this.#store.keys.find(hashed)
+    if (!key) throw unauthorized('This server does not know the API key')
+    const role = ROLES.find((name) => name === key.role)
+    if (!role)
+      throw ApiError.of(
+        'forbidden',
+        `The API key \`${key.name}\` has the role \`${key.role}\`, which cannot call this API.`,
+      )
+    const found = {
+      principal: { workspace: key.workspace, actor: `key:${key.name}`, role },
+      expiresAt: key.expiresAt,
+      until: this.#clock.monotonic() + KEY_CACHE_MS,
+    }
+    this.#known.set(hashed, found)
+    return this.#unlessExpired(found)
+  }
+
+  #unlessExpired(known: { principal: Principal; expiresAt: number | null }): Principal {
+    if (known.expiresAt === null || known.expiresAt > this.#clock.now()) return known.principal
+    throw unauthorized('The API key has expired')
+  }
+}
+
+const unauthorized = (what: string): ApiError =>
+  ApiError.of(
+    'unauthorized',
+    `${what}. Send \`Authorization: Bearer <key>\`; the first key stands in the file \`api-key\` of the server’s data directory, or is what WEFT_API_KEY says.`,
+    { headers: { 'www-authenticate': 'Bearer realm="weft"' } },
+  )
+
+export const mayAct = (principal: Principal, role: Role): boolean =>
+  ROLES.indexOf(principal.role) >= ROLES.indexOf(role)
+
+export function requireRole(principal: Principal, role: Role, act: string): void {
+  if (mayAct(principal, role)) return
+  throw ApiError.of(
+    'forbidden',
+    `${act} needs the role ${role}; this API key has the role ${principal.role}. Use a key with the role ${role} or a higher one (${ROLES.join(' < ')}).`,
+  )
+}
+
+const LOOPBACK_NAMES = new Set(['localhost', '::1', '[::1]'])
+
+/** An address or name that means this machine. */
+export function isLoopback(host: string): boolean {
+  const bare = host
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/^::ffff:/, '')
+  return (
+    LOOPBACK_NAMES.has(bare) || bare.endsWith('.localhost') || (isIP(bare) === 4 && bare.startsWith('127.'))
+  )
+}
+
+/** Host name of a Host header or an authority, without the port. */
+function hostNameOf(authority: string): string {
+  return authority.toLowerCase().replace(/:\d+$/, '')
+}
+
+/** Refuses what a browser would only send for a page that is none of ours. Throws `host_refused`, `origin_refused`. */
+export function createBrowserCheck(
+  boundHost: string,
+): (host: string | undefined, origin: string | undefined) => void {
+  const isLocalServer = isLoopback(boundHost)
+  return (host = '', origin) => {
+    if (isLocalServer && !isLoopback(hostNameOf(host)) && hostNameOf(host) !== boundHost.toLowerCase()) {
+      throw ApiError.of(
+        'host_refused',
+        `The Host header says \`${host}\`, and this server answers on this machine only (${boundHost}, localhost). This protects against pages that point a name of theirs at your machine; call it by http://localhost or 127.0.0.1.`,
+      )
+    }
+    if (origin !== undefined && !isSameOrigin(origin, host)) {
+      throw ApiError.of(
+        'origin_refused',
+        `A page of \`${origin}\` called this server, and pages of other origins may not. Call the API from a program, or open the server’s own pages.`,
+      )
+    }
+  }
+}
+
+function isSameOrigin(origin: string, host: string): boolean {
+  const authority = /^https?:\/\/([^/]+)$/i.exec(origin)?.[1]
+  return authority !== undefined && authority.toLowerCase() === host.toLowerCase()
+}

@@ -1,0 +1,44 @@
+/**
+ * What a handler gets and gives: the checked request, and an answer as data. Handlers never see Fastify, except for a
+ * stream, which takes the connection over.
+ */
+import type { FastifyReply } from 'fastify'
+import type { z } from 'zod'
+import type { ROUTES, RouteContract, RouteName } from './contract.ts'
+import type { Role } from './schemas.ts'
+
+export interface Principal {
+  readonly workspace: string
+  /** How the log names who acts: `key:<name>`. */
+  readonly actor: string
+  readonly role: Role
+}
+
+type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined
+type Field<Contract extends RouteContract, Name extends keyof RouteContract> =
+  Contract extends Record<Name, infer Value> ? Value : undefined
+
+type Parameters<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
+  ? Name | Parameters<Rest>
+  : Path extends `${string}:${infer Name}`
+    ? Name
+    : never
+
+export interface Call<Name extends RouteName = RouteName> {
+  readonly principal: Principal
+  readonly params: Readonly<Record<Parameters<(typeof ROUTES)[Name]['path']>, string>>
+  readonly query: Output<Field<(typeof ROUTES)[Name], 'query'>>
+  readonly body: Output<Field<(typeof ROUTES)[Name], 'body'>>
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** From the `Idempotency-Key` header. */
+  readonly idempotencyKey: string | undefined
+  /** Fires when the caller has gone. */
+  gone(): AbortSignal
+}
+
+export type Answer =
+  | { readonly status: number; readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly stream: (reply: FastifyReply) => Promise<void> }
+
+export type Handler<Name extends RouteName> = (call: Call<Name>) => Promise<Answer> | Answer
+export type Handlers<Name extends RouteName = RouteName> = { readonly [Key in Name]: Handler<Key> }

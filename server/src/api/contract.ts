@@ -1,0 +1,299 @@
+/**
+ * The HTTP API as data: every route with its method, path, role, shapes and answers. `app.ts` registers the routes from
+ * this table, and everything that describes the API is generated from it.
+ *
+ * Invariant: what is not here cannot be called, and a route without a handler does not compile.
+ */
+import type { z } from 'zod'
+import * as s from './schemas.ts'
+
+export interface RouteContract {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Below `/api/v1` and `/api`; for `ops` at the root only. */
+  readonly path: string
+  readonly role: s.Role | 'open'
+  readonly summary: string
+  readonly query?: z.ZodType
+  readonly body?: z.ZodType
+  /** Reads a definition as `application/yaml` too: the text becomes `{ source }`. */
+  readonly yaml?: true
+  readonly answers: Readonly<Record<number, z.ZodType | string>>
+  readonly ops?: true
+}
+
+/** Resources that also stand at the root. */
+export const ROOT_RESOURCES = ['/orchestrate', '/runs', '/approvals'] as const
+
+const commandAnswers = { 200: s.verdict, 202: s.pendingCommand }
+
+export const ROUTES = {
+  createWorkflow: {
+    method: 'POST',
+    path: '/workflows',
+    role: 'editor',
+    yaml: true,
+    body: s.definitionBody,
+    summary: 'Store a workflow: its first version, or the next one',
+    answers: { 201: s.pushedWorkflow, 200: s.pushedWorkflow },
+  },
+  validateWorkflow: {
+    method: 'POST',
+    path: '/workflows/validate',
+    role: 'viewer',
+    yaml: true,
+    body: s.definitionBody,
+    summary: 'Say everything that is wrong with a definition; stores nothing',
+    answers: { 200: s.validation },
+  },
+  listWorkflows: {
+    method: 'GET',
+    path: '/workflows',
+    role: 'viewer',
+    query: s.pageQuery,
+    summary: 'List workflows, each in its newest version',
+    answers: { 200: s.workflowPage },
+  },
+  getWorkflow: {
+    method: 'GET',
+    path: '/workflows/:reference',
+    role: 'viewer',
+    summary: 'Get a workflow: `name`, `name@tag` or `name@version`',
+    answers: { 200: s.workflowDetail },
+  },
+  createWorkflowVersion: {
+    method: 'POST',
+    path: '/workflows/:reference/versions',
+    role: 'editor',
+    yaml: true,
+    body: s.definitionBody,
+    summary: 'Store the next version of this workflow',
+    answers: { 201: s.pushedWorkflow, 200: s.pushedWorkflow },
+  },
+  listWorkflowVersions: {
+    method: 'GET',
+    path: '/workflows/:reference/versions',
+    role: 'viewer',
+    summary: 'List the versions of a workflow, the newest first',
+    answers: { 200: s.workflowPage },
+  },
+  tagWorkflow: {
+    method: 'PUT',
+    path: '/workflows/:reference/tags/:tag',
+    role: 'editor',
+    body: s.tagBody,
+    summary: 'Move a tag to a version',
+    answers: { 200: s.workflow },
+  },
+  deleteWorkflow: {
+    method: 'DELETE',
+    path: '/workflows/:reference',
+    role: 'editor',
+    summary: 'Delete a workflow with its versions; runs stay',
+    answers: { 204: 'deleted' },
+  },
+  workflowSchema: {
+    method: 'GET',
+    path: '/schemas/workflow',
+    role: 'open',
+    summary: 'The JSON Schema of a definition, for editors',
+    answers: { 200: 'a JSON Schema' },
+  },
+  submitRun: {
+    method: 'POST',
+    path: '/runs',
+    role: 'operator',
+    yaml: true,
+    query: s.waitQuery,
+    body: s.submitBody,
+    summary: 'Start a run of a stored workflow, or of a definition that comes along (role editor)',
+    answers: { 202: s.accepted, 200: s.runOutcome },
+  },
+  orchestrate: {
+    method: 'POST',
+    path: '/orchestrate',
+    role: 'editor',
+    yaml: true,
+    query: s.waitQuery,
+    body: s.submitBody,
+    summary: 'Start a run of a definition that comes along',
+    answers: { 202: s.accepted, 200: s.runOutcome },
+  },
+  listRuns: {
+    method: 'GET',
+    path: '/runs',
+    role: 'viewer',
+    query: s.runsQuery,
+    summary: 'List runs, the newest first',
+    answers: { 200: s.runPage },
+  },
+  getRun: {
+    method: 'GET',
+    path: '/runs/:id',
+    role: 'viewer',
+    summary: 'Get a run with its steps',
+    answers: { 200: s.runDetail },
+  },
+  deleteRun: {
+    method: 'DELETE',
+    path: '/runs/:id',
+    role: 'operator',
+    summary: 'Delete a finished run with its events and records',
+    answers: { 204: 'deleted' },
+  },
+  runEvents: {
+    method: 'GET',
+    path: '/runs/:id/events',
+    role: 'viewer',
+    query: s.eventsQuery,
+    summary:
+      'The run’s log: a page as JSON, or the log and what follows as server-sent events (Accept: text/event-stream)',
+    answers: { 200: s.runEvents, 204: 'the stream is at its end' },
+  },
+  runGraph: {
+    method: 'GET',
+    path: '/runs/:id/graph',
+    role: 'viewer',
+    summary: 'The definition in force with the state of every node and edge, for drawing',
+    answers: { 200: s.runGraph },
+  },
+  runWhy: {
+    method: 'GET',
+    path: '/runs/:id/why',
+    role: 'viewer',
+    summary: 'What every live token waits for, since when and until when',
+    answers: { 200: s.runWhy },
+  },
+  cancelRun: {
+    method: 'POST',
+    path: '/runs/:id/cancel',
+    role: 'operator',
+    body: s.cancelBody,
+    summary: 'Cancel a run',
+    answers: commandAnswers,
+  },
+  pauseRun: {
+    method: 'POST',
+    path: '/runs/:id/pause',
+    role: 'operator',
+    body: s.emptyBody,
+    summary: 'Pause a run: nothing new is started',
+    answers: commandAnswers,
+  },
+  resumeRun: {
+    method: 'POST',
+    path: '/runs/:id/resume',
+    role: 'operator',
+    body: s.emptyBody,
+    summary: 'Let a paused run go on',
+    answers: commandAnswers,
+  },
+  retryRun: {
+    method: 'POST',
+    path: '/runs/:id/retry',
+    role: 'operator',
+    body: s.emptyBody,
+    summary: 'Retry from failure: failed and cancelled steps start again',
+    answers: commandAnswers,
+  },
+  resolveStep: {
+    method: 'POST',
+    path: '/runs/:id/resolve',
+    role: 'operator',
+    body: s.resolveBody,
+    summary: 'Say what became of an irreversible attempt whose outcome is unknown',
+    answers: commandAnswers,
+  },
+  recoverRun: {
+    method: 'POST',
+    path: '/runs/:id/recover',
+    role: 'operator',
+    body: s.emptyBody,
+    summary: 'Try a stuck run again',
+    answers: { 200: s.runSummary },
+  },
+  sendMessage: {
+    method: 'POST',
+    path: '/runs/:id/messages',
+    role: 'operator',
+    body: s.messageBody,
+    summary: 'Send a message to a run',
+    answers: commandAnswers,
+  },
+  listApprovals: {
+    method: 'GET',
+    path: '/approvals',
+    role: 'viewer',
+    query: s.approvalsQuery,
+    summary: 'List approvals, the newest first',
+    answers: { 200: s.approvalPage },
+  },
+  getApproval: {
+    method: 'GET',
+    path: '/approvals/:id',
+    role: 'viewer',
+    summary: 'Get an approval',
+    answers: { 200: s.approval },
+  },
+  decideApproval: {
+    method: 'POST',
+    path: '/approvals/:id/decide',
+    role: 'operator',
+    body: s.decideBody,
+    summary: 'Approve or reject',
+    answers: commandAnswers,
+  },
+  getBlob: {
+    method: 'GET',
+    path: '/blobs/:hash',
+    role: 'viewer',
+    summary: 'The bytes of a value that left the log',
+    answers: { 200: 'the bytes, with their content type' },
+  },
+  listNodeTypes: {
+    method: 'GET',
+    path: '/node-types',
+    role: 'viewer',
+    summary: 'Every node type, with its config schema',
+    answers: { 200: s.nodeTypes },
+  },
+  about: {
+    method: 'GET',
+    path: '/about',
+    role: 'viewer',
+    summary: 'Version, database settings, clock offset and figures, for `weft doctor`',
+    answers: { 200: s.about },
+  },
+  health: {
+    method: 'GET',
+    path: '/healthz',
+    role: 'open',
+    ops: true,
+    summary: 'The process lives',
+    answers: { 200: s.health },
+  },
+  ready: {
+    method: 'GET',
+    path: '/readyz',
+    role: 'open',
+    ops: true,
+    summary: 'The process and what it depends on can work',
+    answers: { 200: s.readiness, 503: s.readiness },
+  },
+  metrics: {
+    method: 'GET',
+    path: '/metrics',
+    role: 'open',
+    ops: true,
+    summary: 'Prometheus metrics; without a key from this machine only',
+    answers: { 200: 'Prometheus text' },
+  },
+} as const satisfies Record<string, RouteContract>
+
+export type RouteName = keyof typeof ROUTES
+
+/** Every path under which a route answers. */
+export function pathsOf(contract: RouteContract): string[] {
+  if (contract.ops) return [contract.path]
+  const atRoot = ROOT_RESOURCES.some((root) => contract.path === root || contract.path.startsWith(`${root}/`))
+  return [`/api/v1${contract.path}`, `/api${contract.path}`, ...(atRoot ? [contract.path] : [])]
+}

@@ -1,0 +1,53 @@
+/**
+ * What the API is made of. `main.ts` constructs the parts; nothing in this room constructs or configures any of them.
+ */
+import type { NodeTypes } from '@weft/engine'
+import type { Clock } from '../clock.ts'
+import type { GraphCatalog } from '../graphs.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Store } from '../store/store.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { SendCommand } from './commands.ts'
+import type { Definitions } from './definitions.ts'
+import type { OutcomeWaits } from './outcome.ts'
+import type { RunReader } from './reader.ts'
+import type { Submit } from './submit.ts'
+import type { Watch } from './watch.ts'
+
+export interface ApiSettings {
+  readonly host: string
+  /** 0 takes a free one; `url()` says which. */
+  readonly port: number
+  readonly version: string
+}
+
+export interface NodeTypeSource {
+  /** The same map until a type is added or changed. */
+  current(): NodeTypes
+  /** Task types that a live worker performs at the moment. */
+  served(): ReadonlySet<string>
+}
+
+export interface ApiParts {
+  readonly settings: ApiSettings
+  readonly store: Store
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'request' | 'refused' | 'contentType' | 'text'>
+  readonly graphs: GraphCatalog
+  readonly nodeTypes: NodeTypeSource
+}
+
+/** What the handlers in `routes/` work with. */
+export interface HandlerParts extends ApiParts {
+  readonly definitions: Definitions
+  readonly submit: Submit
+  readonly reader: RunReader
+  readonly watch: Watch
+  readonly sendCommand: SendCommand
+  readonly outcomes: OutcomeWaits
+  /** Fires when the server stops: streams and waits end. */
+  readonly stopping: AbortSignal
+}

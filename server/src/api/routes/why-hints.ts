@@ -1,0 +1,26 @@
+/** What the run's own state cannot know about why it is not moving, in sentences that say what to do. */
+import type { Explanation } from '@weft/engine'
+import type { RunRow } from '../../store/store.ts'
+import type { HandlerParts } from '../parts.ts'
+
+export function hintsFor(
+  parts: Pick<HandlerParts, 'nodeTypes'>,
+  row: RunRow,
+  tokens: readonly Explanation[],
+): string[] {
+  const hints: string[] = []
+  if (row.stuckReason !== null) {
+    hints.push(
+      `The run is in quarantine, because working on it failed: ${row.stuckReason} Nothing moves it until \`weft recover ${row.id}\` (POST /runs/${row.id}/recover) lets it try again.`,
+    )
+  }
+  const served = parts.nodeTypes.served()
+  const wanted = new Set(tokens.filter((token) => token.waitsFor === 'worker').map((token) => token.type))
+  for (const type of wanted) {
+    if (type === null || served.has(type)) continue
+    hints.push(
+      `No live worker serves the node type \`${type}\`: its attempts stay queued until one does. Start a worker that has it (WEFT_ROLES=worker, WEFT_NODES), or cancel the run.`,
+    )
+  }
+  return hints
+}

@@ -1,0 +1,331 @@
+/**
+ * The shapes of what the API reads and answers, as zod schemas: the source of request checks and of the OpenAPI
+ * document. Times are milliseconds since 1970.
+ */
+import { parseDuration } from '@weft/engine'
+import { z } from 'zod'
+
+export const ROLES = ['viewer', 'operator', 'editor', 'admin'] as const
+export type Role = (typeof ROLES)[number]
+
+const RUN_STATUSES = [
+  'queued',
+  'running',
+  'waiting',
+  'paused',
+  'stopping',
+  'completed',
+  'failed',
+  'cancelled',
+] as const
+
+const time = z.number().describe('milliseconds since 1970')
+const json = z.unknown().describe('any JSON value')
+
+/** `30s`, `1h30m`, or milliseconds. */
+export const duration = (maxMs: number, maxText: string) =>
+  z.union([z.string(), z.number()]).transform((text, context) => {
+    const ms =
+      typeof text === 'number' ? text : (parseDuration(text) ?? (/^\d+$/.test(text) ? Number(text) : null))
+    if (ms !== null && ms >= 0 && ms <= maxMs) return ms
+    context.issues.push({
+      code: 'custom',
+      input: text,
+      message: `\`${text}\` is not a duration between 0 and ${maxText}; write it like \`30s\` or \`5m\``,
+    })
+    return z.NEVER
+  })
+
+export const MAX_WAIT_MS = 300_000
+const MAX_TTL_MS = 30 * 86_400_000
+
+const label = z.string().max(255)
+const labels = z
+  .record(
+    z
+      .string()
+      .regex(
+        /^[A-Za-z0-9][A-Za-z0-9_.\-/]{0,62}$/,
+        'a label’s name has up to 63 letters, digits and `_ . - /`',
+      ),
+    label,
+  )
+  .refine((all) => Object.keys(all).length <= 64, 'a run has at most 64 labels')
+
+const cursor = z.string().max(500).optional().describe('`nextCursor` of the page before')
+const limit = z.coerce.number().int().min(1).max(500).default(50)
+const page = <Item extends z.ZodType>(item: Item) =>
+  z.object({ items: z.array(item), nextCursor: z.string().nullable() })
+
+export const problem = z.object({
+  code: z.string(),
+  message: z.string(),
+  pointer: z.string(),
+  line: z.number().optional(),
+  column: z.number().optional(),
+  length: z.number().optional(),
+  suggestion: z.string().optional(),
+})
+
+export const warning = z.object({
+  code: z.string(),
+  message: z.string(),
+  step: z.string().optional(),
+  details: json.optional(),
+})
+
+/* Requests. */
+
+export const waitQuery = z.strictObject({
+  wait: duration(MAX_WAIT_MS, '5m').optional().describe('hold the answer for the outcome, at most this long'),
+})
+
+export const submitBody = z.strictObject({
+  workflow: z
+    .string()
+    .min(1)
+    .max(300)
+    .optional()
+    .describe('a stored workflow: `name`, `name@tag` or `name@version`'),
+  definition: json.optional().describe('a definition, as JSON'),
+  source: z.string().optional().describe('a definition, as YAML or JSON text'),
+  input: json.optional(),
+  labels: labels.optional(),
+  idempotencyKey: z.string().min(1).max(255).optional(),
+})
+export type SubmitBody = z.output<typeof submitBody>
+
+export const definitionBody = z.strictObject({
+  definition: json.optional(),
+  source: z.string().optional(),
+  tags: z
+    .array(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/i, 'a tag begins with a letter'))
+    .max(20)
+    .optional(),
+})
+
+export const runsQuery = z.strictObject({
+  status: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .transform((value, context) => {
+      const wanted = (Array.isArray(value) ? value : value === undefined ? [] : [value]).flatMap((text) =>
+        text.split(','),
+      )
+      const unknown = wanted.find((status) => !(RUN_STATUSES as readonly string[]).includes(status))
+      if (unknown === undefined) return wanted as (typeof RUN_STATUSES)[number][]
+      context.issues.push({
+        code: 'custom',
+        input: value,
+        message: `\`${unknown}\` is no run status; there are ${RUN_STATUSES.join(', ')}`,
+      })
+      return z.NEVER
+    }),
+  workflow: z.string().max(300).optional(),
+  label: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .transform((value, context) => {
+      const pairs = Array.isArray(value) ? value : value === undefined ? [] : [value]
+      const result: Record<string, string> = Object.create(null)
+      for (const pair of pairs) {
+        const colon = pair.search(/[:=]/)
+        if (colon <= 0) {
+          context.issues.push({
+            code: 'custom',
+            input: value,
+            message: `\`${pair}\` is not of the form \`name:value\``,
+          })
+          return z.NEVER
+        }
+        result[pair.slice(0, colon)] = pair.slice(colon + 1)
+      }
+      return result
+    }),
+  parentId: z.string().max(100).optional(),
+  reference: z
+    .string()
+    .max(300)
+    .optional()
+    .describe('`@last`, `@last:workflow`, or the end of an id (6 characters or more)'),
+  cursor,
+  limit,
+})
+
+export const eventsQuery = z.strictObject({
+  after: z.coerce.number().int().min(0).default(0).describe('events with a greater `seq`'),
+  limit: z.coerce.number().int().min(1).max(1000).default(200),
+})
+
+export const pageQuery = z.strictObject({ cursor, limit })
+
+export const approvalsQuery = z.strictObject({
+  status: z.enum(['open', 'approved', 'rejected', 'timeout', 'closed', 'superseded']).optional(),
+  runId: z.string().max(100).optional(),
+  cursor,
+  limit,
+})
+
+export const cancelBody = z.strictObject({ reason: z.string().max(2000).optional() }).optional()
+export const emptyBody = z.strictObject({}).optional()
+
+export const messageBody = z.strictObject({
+  name: z.string().min(1).max(200),
+  key: z.string().max(500).optional().describe('correlation key'),
+  data: json.optional(),
+  ttl: duration(MAX_TTL_MS, '30d')
+    .optional()
+    .describe('how long it is kept when nothing waits for it yet; 24h by default'),
+  id: z.string().min(1).max(200).optional().describe('the sender’s id: the same id counts once'),
+})
+
+export const decideBody = z.strictObject({
+  decision: z.enum(['approve', 'reject']),
+  comment: z.string().max(10_000).optional(),
+  data: json.optional().describe('what the form asks for; becomes the step’s output'),
+})
+
+export const resolveBody = z.strictObject({
+  key: z.string().min(1).max(200).describe('the step'),
+  outcome: z.enum(['done', 'not_done']),
+  output: json.optional(),
+})
+
+export const tagBody = z.strictObject({ version: z.number().int().min(1) })
+
+/* Answers. */
+
+export const accepted = z.object({ id: z.string(), status: z.enum(RUN_STATUSES) })
+
+export const runSummary = z.object({
+  id: z.string(),
+  workflow: z.string(),
+  version: z.number().nullable(),
+  graph: z.string().describe('hash of the definition in force'),
+  status: z.enum(RUN_STATUSES),
+  waitingFor: z.array(z.string()),
+  labels: z.record(z.string(), z.string()),
+  error: json.nullable(),
+  parentId: z.string().nullable(),
+  seq: z.number().describe('number of the last event'),
+  createdAt: time,
+  finishedAt: time.nullable(),
+  wakeAt: time.nullable(),
+  stuckReason: z.string().nullable(),
+})
+
+export const runOutcome = runSummary.extend({ output: json })
+export const runDetail = runOutcome.extend({ input: json, steps: z.array(json), warnings: z.array(warning) })
+
+export const runEvent = z.looseObject({ seq: z.number(), type: z.string(), at: time })
+export const runEvents = page(runEvent).describe('`nextCursor` is the next `after`')
+export const runPage = page(runSummary)
+
+export const graphNode = z.object({
+  id: z.string(),
+  type: z.string(),
+  kind: z.string(),
+  name: z.string().nullable(),
+  layer: z.number().describe('length of the longest way from a root'),
+  status: z.string(),
+  forEach: z.boolean(),
+})
+export const graphEdge = z.object({
+  from: z.string(),
+  to: z.string(),
+  on: z.array(z.string()),
+  when: z.string().nullable(),
+  state: z.enum(['open', 'taken', 'dead']),
+})
+export const runGraph = z.object({
+  runId: z.string(),
+  hash: z.string(),
+  versions: z.array(z.string()),
+  definition: json,
+  nodes: z.array(graphNode),
+  edges: z.array(graphEdge),
+})
+
+export const runWhy = z.object({
+  id: z.string(),
+  status: z.string(),
+  waitingFor: z.array(z.string()),
+  stuckReason: z.string().nullable(),
+  tokens: z.array(
+    z.looseObject({
+      token: z.string(),
+      waitsFor: z.string(),
+      since: time.nullable(),
+      until: time.nullable(),
+      text: z.string(),
+    }),
+  ),
+  hints: z.array(z.string()),
+})
+
+export const verdict = z.object({ commandId: z.string(), accepted: z.literal(true), detail: json.optional() })
+export const pendingCommand = z.object({ commandId: z.string() })
+
+export const workflow = z.object({
+  name: z.string(),
+  version: z.number(),
+  tags: z.array(z.string()),
+  graph: z.string(),
+  description: z.string().nullable(),
+  createdAt: time,
+})
+export const workflowDetail = workflow.extend({ source: z.string().nullable(), definition: json })
+export const workflowPage = page(workflow)
+export const pushedWorkflow = z.object({
+  name: z.string(),
+  version: z.number(),
+  created: z.boolean().describe('false: the newest version is the same already'),
+  graph: z.string(),
+  warnings: z.array(warning),
+})
+export const validation = z.object({
+  valid: z.boolean(),
+  problems: z.array(problem),
+  warnings: z.array(warning),
+  name: z.string().nullable(),
+  graph: z.string().nullable(),
+})
+
+export const approval = z.object({
+  id: z.string(),
+  runId: z.string(),
+  key: z.string().describe('the step'),
+  status: z.string(),
+  title: z.string(),
+  body: z.string().nullable(),
+  form: json.nullable(),
+  assignees: z.array(z.string()),
+  openedAt: time,
+  expiresAt: time.nullable(),
+  closedAt: time.nullable(),
+  actor: z.string().nullable(),
+})
+export const approvalPage = page(approval)
+
+export const nodeTypes = z.object({
+  items: z.array(z.looseObject({ type: z.string() })),
+  nextCursor: z.null(),
+})
+export const health = z.object({ status: z.string(), version: z.string() })
+export const readiness = z.object({
+  status: z.enum(['ready', 'not_ready']),
+  dependencies: z.record(
+    z.string(),
+    z.object({ ok: z.boolean(), ms: z.number(), error: z.string().optional() }),
+  ),
+})
+export const about = z.object({
+  version: z.string(),
+  postgres: z.object({ version: z.string(), settings: z.record(z.string(), z.string()) }),
+  clockOffsetMs: z.number(),
+  runs: z.object({ byStatus: z.record(z.string(), z.number()), stuck: z.number() }),
+  transport: z.string(),
+  lanes: z.array(
+    z.object({ type: z.string(), waiting: z.number(), active: z.number(), oldestAgeMs: z.number() }),
+  ),
+})
