@@ -1,0 +1,558 @@
+/**
+ * From a signal to the log and out: the heart of the coordinator.
+ *
+ * Owns: the slots, the order in which they are decided, the batch that gathers while the last one is committed (R10).
+ * Everything between a signal and its append is synchronous: no timers, no chains of promises.
+ *
+ * 1. What follows from a decision leaves only after its commit (R2). A run that is being committed is not decided upon;
+ *    its signals wait.
+ * 2. Without a session nothing is decided. When it is lost everything known is thrown away, states, batch and signals:
+ *    the lane hands the signals out again, and the sweep finds the rest (R3).
+ * 3. A run that cannot be decided, or that Postgres refuses, is set aside; the others go on (R16).
+ */
+import { isFinished, type NodeTypes } from '@weft/engine'
+import type { Clock } from '../clock.ts'
+import type { GraphCatalog } from '../graphs.ts'
+import type { Log } from '../log.ts'
+import type { CoordinatorMetrics } from '../metrics.ts'
+import { type InboxRow, type OwnerSession, SessionLost, type Store } from '../store/store.ts'
+import type { BegunSignal, ReceivedSignal, Transport } from '../transport/transport.ts'
+import { Batch } from './batch.ts'
+import { Children } from './children.ts'
+import { type CommitOutcome, commit } from './commit.ts'
+import type { Engine } from './engine.ts'
+import { Mailboxes } from './mailboxes.ts'
+import { Publisher } from './publish.ts'
+import { Parked } from './quarantine.ts'
+import { type LoadOutcome, Reader } from './reader.ts'
+import { type Entry, FIRST_DEADMAN_MS, type Item, localItem, type Slot } from './slot.ts'
+import { entryBytes, MAX_BEGUN_AGE_MS, States, stateBytes } from './states.ts'
+import type { Trouble } from './trouble.ts'
+import { isEmpty, MAX_SIGNALS_PER_TURN, owed, planNext, seal, takeTurn } from './turn.ts'
+import { Alarm } from './wake.ts'
+
+/** Handed out more often, a signal kills whoever decides it (R16). */
+const MAX_DELIVERIES = 3
+const RETRY_READ_MS = 500
+/** Timers nearer than this ring in this process; the sweep finds the others when they come near. */
+export const ALARM_HORIZON_MS = 3_000
+
+export interface PipelineParts {
+  readonly engine: Engine
+  readonly store: Store
+  readonly transport: Transport
+  readonly graphs: GraphCatalog
+  readonly types: () => NodeTypes
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: CoordinatorMetrics
+  readonly trouble: Trouble
+  readonly cacheBytes: number
+  /** The session broke: the outcome of what was in flight is unknown. */
+  readonly lost: (session: OwnerSession) => void
+}
+
+export class Pipeline {
+  readonly #parts: PipelineParts
+  readonly #states: States
+  readonly #reader: Reader
+  readonly #publisher: Publisher
+  readonly #alarm: Alarm
+  readonly #parked = new Parked()
+  readonly #mailboxes = new Mailboxes()
+  readonly #batch = new Batch()
+  #session: OwnerSession | null = null
+  #committing: readonly Entry[] | null = null
+  /** Entries that had nothing for the log. */
+  #settled: Entry[] = []
+  #postponed: { runId: string; wakeAt: number | null }[] = []
+  #pumping = false
+  /** Runs whose effects could not be published. */
+  readonly #unpublished = new Set<string>()
+  #quietWaiters: (() => void)[] = []
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts
+    this.#states = new States(parts.cacheBytes)
+    this.#alarm = new Alarm(parts.clock, (runId) => {
+      this.accept(runId, localItem({ kind: 'tick' }))
+      this.pump()
+    })
+    this.#reader = new Reader(parts, {
+      loaded: (slot, outcome) => this.#loaded(slot, outcome),
+      inbox: (slot, rows) => this.#inbox(slot, rows),
+      done: () => this.pump(),
+      failed: (slots, error) => this.#readFailed(slots, error),
+    })
+    const look = (runId: string): void => {
+      this.accept(runId, localItem({ kind: 'look' }))
+      this.pump()
+    }
+    const blob = (workspace: string, hash: string) => this.#reader.blob(workspace, hash)
+    const begun = (childId: string, signal: BegunSignal): void => {
+      this.accept(childId, localItem(signal))
+      this.pump()
+    }
+    this.#publisher = new Publisher({
+      transport: parts.transport,
+      children: new Children({ ...parts, blob, begun, look }),
+      metrics: parts.metrics,
+      blob,
+      look,
+      unpublished: (runId, error) => this.#notPublished(runId, error),
+      missing: (slot, taskIds) => {
+        slot.missing = new Set([...(slot.missing ?? []), ...taskIds])
+        slot.deadmanMs = FIRST_DEADMAN_MS
+      },
+    })
+  }
+
+  attach(session: OwnerSession): void {
+    this.#session = session
+    this.#reader.attach(session)
+  }
+
+  /** Forgets everything: it is to be read and received again. */
+  detach(): void {
+    if (this.#committing) this.#batch.lost(this.#committing)
+    this.#session = null
+    this.#reader.attach(null)
+    this.#alarm.clear()
+    this.#states.clear()
+    this.#parked.clear()
+    this.#unpublished.clear()
+    this.#mailboxes.clear()
+    this.#batch.clear()
+    this.#committing = null
+    this.#settled = []
+    this.#postponed = []
+    this.#quiet()
+  }
+
+  /** Signals that are not decided yet. */
+  get backlog(): number {
+    return this.#mailboxes.backlog
+  }
+
+  /** Resolves once at most this many signals are undecided. */
+  async room(count: number): Promise<void> {
+    while (this.#session && this.backlog > count) await this.#nextQuiet()
+  }
+
+  /** A signal from the lane. `retakes`: how often this process made the lane hand its signals out once more. */
+  receive({ runId, signal, receipt, deliveries }: ReceivedSignal, retakes: number): void {
+    const item = { signal, receipt, deliveries }
+    this.accept(runId, item)
+    // Other processes died over it, each time (R16).
+    if (deliveries - retakes > MAX_DELIVERIES) {
+      this.#quarantine(
+        this.#states.open(runId),
+        `a signal of it (\`${signal.kind}\`) was handed out ${deliveries} times without being decided`,
+      )
+    }
+  }
+
+  /** Puts a signal into the run's mailbox; `pump` decides it. */
+  accept(runId: string, item: Item): void {
+    if (!this.#session) return
+    const { kind } = item.signal
+    if (this.#parked.has(runId)) {
+      if (kind !== 'look' && kind !== 'tick') {
+        this.#parked.add(runId, [item])
+        return
+      }
+      // Somebody says that it is worth another look: the load tells whether it is still in quarantine.
+      const slot = this.#states.open(runId)
+      this.#mailboxes.put(slot, this.#parked.take(runId))
+    }
+    const slot = this.#states.open(runId)
+    if (kind === 'look') slot.needsInbox = true
+    this.#mailboxes.put(slot, [item])
+  }
+
+  /** The sweep found the run due: its timers and its inbox are looked at. */
+  due(runId: string, wakeAt: number): void {
+    const slot = this.#states.peek(runId)
+    // One that is being worked on moves its `wake_at` by itself.
+    if (slot && (slot.phase !== 'idle' || slot.mailbox.length > 0)) return
+    if (slot?.state) slot.wakeAt = wakeAt
+    this.accept(runId, localItem({ kind: 'look' }))
+    this.accept(runId, localItem({ kind: 'tick' }))
+  }
+
+  /** A timer of the run is near. */
+  near(runId: string, at: number): void {
+    this.#alarm.set(runId, at)
+  }
+
+  /** Owed effects whose publishing failed are tried again. */
+  republish(): void {
+    const runIds = [...this.#unpublished]
+    this.#unpublished.clear()
+    for (const runId of runIds) {
+      const slot = this.#states.peek(runId)
+      if (slot?.state && slot.phase === 'idle') this.#publishOutstanding(slot)
+      else if (slot?.state) this.#unpublished.add(runId)
+      else this.accept(runId, localItem({ kind: 'look' }))
+    }
+    this.#states.prune(this.#parts.clock.now())
+    this.#parts.metrics.states(this.#states.size, this.#states.bytes)
+  }
+
+  /** Resolves when nothing is to be decided, committed or published. */
+  async idle(): Promise<void> {
+    for (;;) {
+      await this.#publisher.errands.settled()
+      if (this.#isQuiet()) return
+      await this.#nextQuiet()
+    }
+  }
+
+  #nextQuiet(): Promise<void> {
+    return new Promise((resolve) => this.#quietWaiters.push(resolve))
+  }
+
+  #isQuiet(): boolean {
+    if (!this.#session) return true
+    return (
+      this.backlog === 0 &&
+      !this.#committing &&
+      this.#batch.size === 0 &&
+      !this.#reader.isReading &&
+      this.#publisher.errands.size === 0
+    )
+  }
+
+  #quiet(): void {
+    const waiters = this.#quietWaiters
+    this.#quietWaiters = []
+    for (const resolve of waiters) resolve()
+  }
+
+  /** Decides what can be decided, publishes what has nothing for the log, and commits the rest. */
+  pump(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    try {
+      do {
+        for (const slot of this.#mailboxes.takeReady()) this.#step(slot)
+        this.#publishSettled()
+        this.#commitBatch()
+      } while (!this.#mailboxes.isEmpty)
+    } finally {
+      this.#pumping = false
+    }
+    this.#reader.flush()
+    this.#postpone()
+    this.#quiet()
+  }
+
+  #step(slot: Slot): void {
+    if (slot.phase === 'reading' || slot.phase === 'committing') return
+    if (!slot.state && !this.#begin(slot)) {
+      this.#reader.load(slot)
+      return
+    }
+    if (slot.needsInbox) {
+      // In the batch: its inbox is read after the commit, which settles what was read before.
+      if (slot.phase === 'idle') this.#reader.inbox(slot)
+      return
+    }
+    if (slot.mailbox.length === 0) return
+    if (slot.phase === 'gathered' && (slot.entry?.items.length ?? 0) >= MAX_SIGNALS_PER_TURN) return
+    if (slot.phase === 'idle' && this.#batch.isFull) this.#batch.hold(slot)
+    else this.#decide(slot)
+  }
+
+  /** Builds the state of a run that began a moment ago from event 1, if that is certainly the whole log. */
+  #begin(slot: Slot): boolean {
+    const [first] = slot.mailbox
+    if (first?.signal.kind !== 'begun' || first.deliveries !== 1 || !this.#states.mayBeNew(slot.runId))
+      return false
+    const { started, workspace } = first.signal
+    if (this.#parts.clock.now() - started.at > MAX_BEGUN_AGE_MS) return false
+    const graph = this.#parts.graphs.peek(started.graph)
+    if (!graph) return false
+    slot.workspace = workspace
+    slot.state = this.#parts.engine.start(slot.runId, started, graph)
+    slot.fresh = true
+    slot.tickedAt = started.at
+    slot.wakeAt = started.at + FIRST_DEADMAN_MS
+    this.#states.resize(slot, stateBytes(slot.state))
+    this.#parts.transport.live.publish([
+      { kind: 'event', runId: slot.runId, workspace, seq: 1, event: started },
+    ])
+    return true
+  }
+
+  #decide(slot: Slot): void {
+    const { state } = slot
+    if (!state) return
+    const { engine, types, clock, metrics } = this.#parts
+    const before = slot.mailbox.length
+    const outcome = takeTurn(slot, state, { engine, types: types(), now: clock.now() })
+    this.#mailboxes.taken(before - slot.mailbox.length)
+    metrics.signals(before - slot.mailbox.length)
+    switch (outcome.kind) {
+      case 'decided':
+        if (isEmpty(outcome.entry)) {
+          slot.entry = null
+          this.#settled.push(outcome.entry)
+        } else {
+          slot.phase = 'gathered'
+          this.#batch.add(outcome.entry)
+        }
+        break
+      case 'needs_blobs': {
+        const missing = outcome.hashes.filter((hash) => !slot.blobs?.has(hash))
+        if (missing.length === 0) this.#quarantine(slot, 'the engine asked again for blobs that it was given')
+        else {
+          slot.wanted = missing
+          this.#again(slot)
+        }
+        break
+      }
+      case 'threw':
+        this.#quarantine(slot, `the engine failed: ${sentence(outcome.error)}`, outcome.error)
+        break
+    }
+  }
+
+  /** The state is spoiled, and nothing of the entry has left the process: everything is decided again. */
+  #again(slot: Slot): void {
+    const { entry } = slot
+    if (entry) this.#batch.remove(entry)
+    this.#states.spoil(slot)
+    slot.phase = 'idle'
+    // Commands are read again with the log.
+    if (entry)
+      this.#mailboxes.put(
+        slot,
+        entry.items.filter(({ signal }) => signal.kind !== 'command'),
+        'front',
+      )
+    this.#reader.load(slot)
+  }
+
+  #publishSettled(): void {
+    if (this.#settled.length === 0) return
+    const entries = this.#settled
+    this.#settled = []
+    const now = this.#parts.clock.now()
+    for (const entry of entries) {
+      const { slot } = entry
+      if (!slot.state) continue
+      const { wakeAt } = this.#plan(slot, entry, now)
+      if (wakeAt !== undefined) this.#postponed.push({ runId: slot.runId, wakeAt })
+    }
+    this.#publisher.publish(entries)
+    for (const { slot } of entries) this.#rest(slot)
+  }
+
+  #plan(slot: Slot, entry: Entry, now: number) {
+    const state = slot.state as NonNullable<Slot['state']>
+    const plan = planNext(slot, entry, state, this.#parts.engine, now)
+    slot.cold = plan.cold
+    if (plan.next !== null && plan.next <= now + ALARM_HORIZON_MS) this.#alarm.set(slot.runId, plan.next)
+    return plan
+  }
+
+  #commitBatch(): void {
+    const session = this.#session
+    if (this.#committing || this.#batch.size === 0 || !session) return
+    const { entries, blamed } = this.#batch.take()
+    for (const { slot } of blamed) {
+      this.#quarantine(slot, 'the session with the database broke each time this run was being committed')
+    }
+    if (entries.length === 0) return
+    const { clock, engine } = this.#parts
+    const now = clock.now()
+    for (const entry of entries) {
+      const { slot } = entry
+      const state = slot.state as NonNullable<Slot['state']>
+      slot.phase = 'committing'
+      seal(entry, state, engine, this.#plan(slot, entry, now).wakeAt)
+    }
+    this.#committing = entries
+    const startedAt = clock.monotonic()
+    commit(this.#parts, session, entries).then(
+      (outcome) => {
+        if (session === this.#session) this.#committed(outcome, clock.monotonic() - startedAt)
+      },
+      (error: unknown) => {
+        if (session !== this.#session) return
+        if (!(error instanceof SessionLost))
+          this.#parts.log.error({ error }, 'a commit failed for an unforeseen reason')
+        this.#parts.lost(session)
+      },
+    )
+  }
+
+  #committed({ committed, conflicted, refused }: CommitOutcome, tookMs: number): void {
+    this.#committing = null
+    const { metrics } = this.#parts
+    metrics.committed(
+      committed.length,
+      committed.reduce((sum, { events }) => sum + events.length, 0),
+      tookMs / 1000,
+    )
+    this.#publisher.publish(committed)
+    for (const entry of committed) this.#finish(entry)
+    for (const { slot } of conflicted) {
+      slot.conflicts++
+      if (slot.conflicts > 1) this.#quarantine(slot, 'its events met numbers that are taken, twice in a row')
+      else this.#again(slot)
+    }
+    for (const { entry, error } of refused) {
+      this.#quarantine(entry.slot, `the database refuses its events: ${sentence(error)}`, error)
+    }
+    for (const slot of this.#batch.takeHeld()) this.#mailboxes.queue(slot)
+    this.pump()
+  }
+
+  #finish(entry: Entry): void {
+    const { slot } = entry
+    slot.phase = 'idle'
+    slot.entry = null
+    slot.blobs = null
+    slot.conflicts = 0
+    this.#batch.committed(entry)
+    this.#states.resize(slot, slot.bytes + entryBytes(entry))
+    const ended = entry.append?.finished
+    if (ended && slot.state) {
+      const { status } = entry.append as { status: string }
+      this.#parts.metrics.runEnded(
+        status as 'completed' | 'failed' | 'cancelled',
+        (ended.at - slot.state.startedAt) / 1000,
+      )
+    }
+    this.#rest(slot)
+  }
+
+  /** The slot has nothing under way: on with its next signals, or out of the memory when the run is over. */
+  #rest(slot: Slot): void {
+    if (slot.phase !== 'idle') return
+    if (slot.mailbox.length > 0 || slot.needsInbox) this.#mailboxes.queue(slot)
+    else if (!slot.state || isFinished(slot.state)) this.#states.forget(slot)
+    else this.#states.rest(slot, slot.cold)
+  }
+
+  #loaded(slot: Slot, outcome: LoadOutcome): void {
+    slot.phase = 'idle'
+    switch (outcome.kind) {
+      case 'gone':
+        this.#publisher.forget(slot.mailbox.flatMap(({ receipt }) => receipt ?? []))
+        this.#drop(slot)
+        return
+      case 'stuck':
+        this.#parked.add(slot.runId, slot.mailbox)
+        this.#drop(slot)
+        return
+      case 'unreadable':
+        this.#quarantine(slot, outcome.reason)
+        return
+    }
+    const { run, state } = outcome
+    const { clock, engine, metrics } = this.#parts
+    const now = clock.now()
+    slot.state = state
+    slot.workspace = run.row.workspace
+    slot.wakeAt = run.row.wakeAt
+    slot.tickedAt = Math.max(now, state.at)
+    this.#states.resize(slot, stateBytes(state))
+    metrics.loaded(1)
+    this.#addCommands(slot, run.inbox)
+    const next = engine.nextWake(state, 0)
+    if (next !== null && next <= now) this.#mailboxes.put(slot, [localItem({ kind: 'tick' })])
+    this.#publishOutstanding(slot)
+    this.#rest(slot)
+  }
+
+  #publishOutstanding(slot: Slot): void {
+    const { state } = slot
+    if (!state) return
+    const effects = this.#parts.engine.outstanding(state, this.#parts.clock.now())
+    this.#publisher.publishOwed(
+      slot,
+      effects.map((effect) => owed(effect, state)),
+    )
+  }
+
+  #inbox(slot: Slot, rows: readonly InboxRow[]): void {
+    slot.phase = 'idle'
+    this.#addCommands(slot, rows)
+    this.#rest(slot)
+  }
+
+  #addCommands(slot: Slot, rows: readonly InboxRow[]): void {
+    if (rows.length === 0) return
+    const known = new Set(slot.mailbox.map(({ signal }) => (signal.kind === 'command' ? signal.id : null)))
+    const items = rows
+      .filter(({ id }) => !known.has(id))
+      .map(({ id, actor, command }) => localItem({ kind: 'command', id, actor, command }))
+    // Inserting a command made the run due at once (R15).
+    slot.wakeAt = Math.min(slot.wakeAt ?? Number.POSITIVE_INFINITY, this.#parts.clock.now())
+    this.#mailboxes.put(slot, items)
+  }
+
+  #readFailed(slots: readonly Slot[], error: unknown): void {
+    this.#parts.trouble.began('read', error)
+    const session = this.#session
+    this.#parts.clock.after(RETRY_READ_MS, () => {
+      if (session !== this.#session || !session) return
+      this.#parts.trouble.over('read')
+      for (const slot of slots) {
+        slot.phase = 'idle'
+        slot.needsInbox = true
+        this.#mailboxes.queue(slot)
+      }
+      this.pump()
+    })
+  }
+
+  #quarantine(slot: Slot, reason: string, error?: unknown): void {
+    const { log, metrics } = this.#parts
+    const { runId, entry } = slot
+    log.error(
+      { runId, ...(error ? { error } : {}) },
+      `the run is set aside: ${reason}; \`weft recover ${runId}\` tries again`,
+    )
+    metrics.quarantined()
+    if (entry) this.#batch.remove(entry)
+    this.#parked.add(runId, [...(entry?.items ?? []), ...slot.mailbox])
+    this.#drop(slot)
+    this.#session?.quarantine({ runId, reason }).catch((failure: unknown) => {
+      log.warn(
+        { runId, error: failure },
+        'the quarantine could not be written; the run is tried again when it is due',
+      )
+    })
+  }
+
+  #drop(slot: Slot): void {
+    this.#mailboxes.empty(slot)
+    slot.phase = 'idle'
+    slot.entry = null
+    this.#states.forget(slot)
+  }
+
+  #notPublished(runId: string, error: unknown): void {
+    if (this.#unpublished.size === 0) {
+      this.#parts.log.warn(
+        { runId, error },
+        'what follows from a commit could not be published; it is tried again',
+      )
+    }
+    this.#unpublished.add(runId)
+  }
+
+  #postpone(): void {
+    const session = this.#session
+    if (this.#postponed.length === 0 || !session) return
+    // Unwritten, the run is due again: nothing is lost.
+    session.postpone(this.#postponed).catch(() => {})
+    this.#postponed = []
+  }
+}
+
+const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,62 @@
+/**
+ * The upkeep that runs about every second: lost tasks, runs that are due, effects that could not be published.
+ *
+ * The index over `wake_at` is the truth about timers (R6); the alarm in this process only rings the near ones on time.
+ */
+import type { Clock } from '../clock.ts'
+import type { OwnerSession } from '../store/store.ts'
+import type { Transport } from '../transport/transport.ts'
+import { ALL_PARTITIONS } from './ownership.ts'
+import { ALARM_HORIZON_MS, type Pipeline } from './pipeline.ts'
+import { MAX_DEADMAN_MS } from './slot.ts'
+import type { Trouble } from './trouble.ts'
+
+export const SWEEP_INTERVAL_MS = 1_000
+/** A sweep that filled its page is followed by the next after a moment. */
+export const FULL_SWEEP_INTERVAL_MS = 50
+const PAGE = 500
+/** At the start every run that anybody owes something is read; ids only, so that one page holds them all. */
+const RECOVERY_PAGE = 200_000
+
+export interface SweepParts {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly pipeline: Pipeline
+  readonly trouble: Trouble
+}
+
+/** One sweep; answers when the next one should follow. */
+export async function sweep(
+  { transport, clock, pipeline, trouble }: SweepParts,
+  session: OwnerSession,
+): Promise<number> {
+  try {
+    await transport.tasks.reap()
+    trouble.over('transport')
+  } catch (error) {
+    trouble.began('transport', error)
+  }
+  const now = clock.now()
+  // What comes due before the next sweep is left to the alarm.
+  const due = await session.due({ partitions: [...ALL_PARTITIONS], now: now + ALARM_HORIZON_MS, limit: PAGE })
+  for (const { runId, wakeAt } of due) {
+    if (wakeAt <= now) pipeline.due(runId, wakeAt)
+    else pipeline.near(runId, wakeAt)
+  }
+  pipeline.republish()
+  pipeline.pump()
+  const last = due.at(-1)
+  return due.length === PAGE && last && last.wakeAt <= now ? FULL_SWEEP_INTERVAL_MS : SWEEP_INTERVAL_MS
+}
+
+/**
+ * After the partitions were taken: every run that a worker or the engine owes something may have lost it with the
+ * process before. Its dead-man's switch is at most `MAX_DEADMAN_MS` ahead; waiting for it would be safe, and slow.
+ */
+export async function recover({ clock, pipeline }: SweepParts, session: OwnerSession): Promise<number> {
+  const horizon = clock.now() + MAX_DEADMAN_MS + ALARM_HORIZON_MS
+  const owed = await session.due({ partitions: [...ALL_PARTITIONS], now: horizon, limit: RECOVERY_PAGE })
+  for (const { runId, wakeAt } of owed) pipeline.due(runId, wakeAt)
+  pipeline.pump()
+  return owed.length
+}
