@@ -1,0 +1,243 @@
+/**
+ * What must be true after the kills, read from three places that cannot agree by accident: the API, the database, and
+ * the ledger of the outside world.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import {
+  compile,
+  type Definition,
+  fold,
+  type Graph,
+  type NodeTypeInfo,
+  type RunEvent,
+  type RunState,
+  viewRun,
+} from '@weft/engine'
+import pg from 'pg'
+import type { LedgerEntry } from '../../../examples/service/ledger.ts'
+import type { ApiClient } from './client.ts'
+import type { AcceptedRun } from './driver.ts'
+
+export interface CheckedRun {
+  readonly id: string
+  readonly state: RunState
+  readonly events: readonly RunEvent[]
+}
+
+interface StoredRun {
+  readonly id: string
+  readonly status: string
+  readonly output: unknown
+  readonly error: unknown
+  readonly finished_at: string | null
+  readonly stuck_reason: string | null
+}
+
+/** Reads every run, children included, with its log, and folds it. Says what is wrong with the logs themselves. */
+export async function readRuns(
+  databaseUrl: string,
+  client: ApiClient,
+  problems: string[],
+): Promise<CheckedRun[]> {
+  const database = new pg.Client({ connectionString: databaseUrl })
+  await database.connect()
+  try {
+    const runs = (
+      await database.query<StoredRun>(
+        'select id, status, output, error, finished_at, stuck_reason from runs order by id',
+      )
+    ).rows
+    const logs = await logsOf(database)
+    const graphs = await graphsOf(database, client)
+    const checked: CheckedRun[] = []
+    for (const run of runs) {
+      if (run.finished_at === null) problems.push(`run ${run.id} has not ended: ${run.status}`)
+      if (run.stuck_reason !== null) problems.push(`run ${run.id} is stuck: ${run.stuck_reason}`)
+      const log = logs.get(run.id) ?? []
+      log.forEach(({ seq }, index) => {
+        if (seq !== index + 1) problems.push(`run ${run.id}: event ${seq} stands at place ${index + 1}`)
+      })
+      const events = log.map(({ event }) => event)
+      const state = fold(run.id, events, (hash) => graphs.get(hash) as Graph)
+      checkRow(run, state, problems)
+      checkLog(run.id, events, problems)
+      checked.push({ id: run.id, state, events })
+    }
+    return checked
+  } finally {
+    await database.end()
+  }
+}
+
+async function logsOf(database: pg.Client): Promise<Map<string, { seq: number; event: RunEvent }[]>> {
+  const logs = new Map<string, { seq: number; event: RunEvent }[]>()
+  const { rows } = await database.query<{ run_id: string; seq: number; data: RunEvent }>(
+    'select run_id, seq, data from run_events order by run_id, seq',
+  )
+  for (const { run_id, seq, data } of rows) {
+    const log = logs.get(run_id) ?? []
+    log.push({ seq, event: data })
+    logs.set(run_id, log)
+  }
+  return logs
+}
+
+async function graphsOf(database: pg.Client, client: ApiClient): Promise<Map<string, Graph>> {
+  const { items } = await client.get<{ items: NodeTypeInfo[] }>('/node-types')
+  const types = new Map(items.map((info) => [info.type, info]))
+  const { rows } = await database.query<{ hash: string; definition: Definition }>(
+    'select hash, definition from graphs',
+  )
+  return new Map(
+    rows.map(({ hash, definition }) => {
+      const compiled = compile(definition, types, { onUnknownType: 'skip' })
+      if (!compiled.ok)
+        throw new Error(`the stored graph ${hash} does not compile: ${JSON.stringify(compiled.problems)}`)
+      return [hash, compiled.graph]
+    }),
+  )
+}
+
+/** The row is what lists show; the log is the truth. */
+function checkRow(run: StoredRun, state: RunState, problems: string[]): void {
+  const { phase } = state
+  if (run.status !== phase.kind)
+    problems.push(`run ${run.id} is ${phase.kind} by its log and ${run.status} by its row`)
+  if (phase.kind === 'completed' && !isDeepStrictEqual(run.output, phase.output)) {
+    problems.push(`run ${run.id} has another output in its row than in its log`)
+  }
+  if (phase.kind === 'failed' && !isDeepStrictEqual(run.error, plain(phase.error))) {
+    problems.push(`run ${run.id} has another error in its row than in its log`)
+  }
+}
+
+/** Time never goes back, and each round of a step ends once. */
+function checkLog(id: string, events: readonly RunEvent[], problems: string[]): void {
+  const ended = new Set<string>()
+  let at = 0
+  for (const event of events) {
+    if (event.at < at) problems.push(`run ${id}: the time of ${event.type} goes back`)
+    at = event.at
+    if (event.type !== 'step.completed' && event.type !== 'step.failed' && event.type !== 'step.repeated')
+      continue
+    const name = `${event.key}/${event.round}`
+    if (ended.has(name)) problems.push(`run ${id}: round ${name} has ended twice`)
+    ended.add(name)
+  }
+}
+
+/** The API's view of every run is the fold of its log. */
+export async function checkViews(
+  client: ApiClient,
+  runs: readonly CheckedRun[],
+  problems: string[],
+): Promise<void> {
+  for (const { id, state } of runs) {
+    const shown = await client.get<Record<string, unknown>>(`/runs/${id}`)
+    const folded = plain(viewRun(state)) as Record<string, unknown>
+    for (const key of [
+      'status',
+      'waitingFor',
+      'graph',
+      'seq',
+      'input',
+      'output',
+      'error',
+      'warnings',
+      'steps',
+    ]) {
+      if (isDeepStrictEqual(shown[key], folded[key])) continue
+      problems.push(`run ${id}: the API shows another \`${key}\` than the fold of its log`)
+    }
+  }
+}
+
+export async function checkEndings(
+  client: ApiClient,
+  accepted: readonly AcceptedRun[],
+  problems: string[],
+): Promise<void> {
+  for (const { id, load, input } of accepted) {
+    const ending = load.ending(input)
+    const shown = await client.get<{ status: string; output: unknown; error: unknown }>(`/runs/${id}`)
+    if (shown.status !== ending.status || !isDeepStrictEqual(shown.output, ending.output)) {
+      problems.push(
+        `run ${id} (${load.name}) should have ended ${JSON.stringify(ending)} and is ${JSON.stringify({ status: shown.status, output: shown.output, error: shown.error })}`,
+      )
+    }
+  }
+}
+
+export interface LedgerFindings {
+  /** Calls of an attempt that had been called before. */
+  readonly repeatedAttempts: number
+  readonly callsAfterCompletion: number
+  /** How far the engine's clock was found behind the service's, in milliseconds. */
+  readonly clockSkewMs: number
+  readonly completedSteps: number
+}
+
+/** Clocks of one machine; more than this apart, comparing them proves nothing. */
+const MOST_SKEW_MS = 20
+
+/**
+ * No call began after the commit of its step's completion.
+ *
+ * An event's `at` is when it was decided, hence before its commit, and the ledger's `startedAt` is when the call had
+ * arrived, hence after it began. So `startedAt <= at` shows more than is promised: the call began before the completion
+ * was even decided. Nothing is lost by asking for that, since only one attempt of a step is current at a time, and its
+ * completion is decided after its call was answered. That both stamps come from one clock is checked, not assumed: a
+ * completion is decided after the answer of its own call was out, so `answeredAt - at` shows by how much the engine's
+ * clock lags behind the service's; the largest such lag is allowed for.
+ */
+export function checkLedger(
+  entries: readonly LedgerEntry[],
+  runs: readonly CheckedRun[],
+  problems: string[],
+): LedgerFindings {
+  const calls = new Map<string, LedgerEntry[]>()
+  const attempts = new Set<string>()
+  let repeatedAttempts = 0
+  for (const entry of entries) {
+    const name = `${entry.run} ${entry.step} ${entry.round}`
+    const group = calls.get(name) ?? []
+    group.push(entry)
+    calls.set(name, group)
+    const attempt = `${name} ${entry.attempt}`
+    if (attempts.has(attempt)) repeatedAttempts++
+    attempts.add(attempt)
+  }
+
+  const completions = runs.flatMap(({ id, events }) =>
+    events.flatMap((event) => {
+      if (event.type !== 'step.completed' && event.type !== 'step.repeated') return []
+      const group = calls.get(`${id} ${event.key} ${event.round}`)
+      return group === undefined ? [] : [{ id, key: event.key, round: event.round, at: event.at, group }]
+    }),
+  )
+  let clockSkewMs = 0
+  for (const { at, group } of completions) {
+    // The answer that the completion came from is the earliest one.
+    const answers = group.flatMap(({ answeredAt }) => (answeredAt === null ? [] : [answeredAt]))
+    if (answers.length > 0) clockSkewMs = Math.max(clockSkewMs, Math.min(...answers) - at)
+  }
+  if (clockSkewMs > MOST_SKEW_MS)
+    problems.push(`the clocks of engine and service are ${clockSkewMs} ms apart`)
+
+  let callsAfterCompletion = 0
+  for (const { id, key, round, at, group } of completions) {
+    if (!group.some(({ answeredAt }) => answeredAt !== null)) {
+      problems.push(`run ${id}: ${key} round ${round} completed, and no call of it was ever answered`)
+    }
+    for (const { n, startedAt, attempt } of group) {
+      if (startedAt <= at + clockSkewMs) continue
+      callsAfterCompletion++
+      problems.push(
+        `run ${id}: call ${n} (${key}, round ${round}, attempt ${attempt}) began ${startedAt - at} ms after the completion was decided`,
+      )
+    }
+  }
+  return { repeatedAttempts, callsAfterCompletion, clockSkewMs, completedSteps: completions.length }
+}
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))

@@ -1,0 +1,68 @@
+/**
+ * A caller of the API that lives through kills: a request that could not be delivered, or whose answer did not come, is
+ * sent again. Nothing else is retried: any answer but a success is an error of the trial.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+
+const RETRY_EVERY_MS = 50
+
+export class UnexpectedAnswer extends Error {
+  override readonly name = 'UnexpectedAnswer'
+  readonly status: number
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+export class ApiClient {
+  readonly #url: string
+  readonly #apiKey: string
+  /** Requests that had to be sent again. */
+  resent = 0
+
+  constructor(url: string, apiKey: string) {
+    this.#url = url
+    this.#apiKey = apiKey
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#call('GET', path)
+  }
+
+  /** The key makes a repeated request the same request. */
+  post<T>(path: string, body: unknown, idempotencyKey: string): Promise<T> {
+    return this.#call('POST', path, body, idempotencyKey)
+  }
+
+  async #call<T>(method: string, path: string, body?: unknown, idempotencyKey?: string): Promise<T> {
+    for (;;) {
+      const response = await this.#send(method, path, body, idempotencyKey)
+      if (response !== null) return response as T
+      this.resent++
+      await pause(RETRY_EVERY_MS)
+    }
+  }
+
+  /** `null`: no answer, or one that says that the database is not there (yet). */
+  async #send(method: string, path: string, body: unknown, idempotencyKey?: string): Promise<unknown> {
+    let answer: { status: number; text: string }
+    try {
+      const response = await fetch(`${this.#url}/api/v1${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.#apiKey}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      answer = { status: response.status, text: await response.text() }
+    } catch {
+      return null
+    }
+    if (answer.status === 503) return null
+    if (answer.status < 300) return answer.text === '' ? undefined : JSON.parse(answer.text)
+    throw new UnexpectedAnswer(answer.status, `${method} ${path} answered ${answer.status}: ${answer.text}`)
+  }
+}
