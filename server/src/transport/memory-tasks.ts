@@ -151,10 +151,11 @@ export function memoryTasks(lane: {
 
     async heartbeat(worker, tasks) {
       const abort: string[] = []
+      const gone: string[] = []
       for (const task of tasks) {
         let entry = held.get(task.id)
         if (lost.has(task.id) || (entry !== undefined && entry.worker !== null && entry.worker !== worker)) {
-          abort.push(task.id)
+          gone.push(task.id)
           continue
         }
         if (entry === undefined) entry = hold(task)
@@ -163,7 +164,7 @@ export function memoryTasks(lane: {
         lease(entry, worker)
         if (entry.abort || halts.get(task.runId)?.abort) abort.push(task.id)
       }
-      return { abort }
+      return { abort, lost: gone }
     },
 
     async report(results) {

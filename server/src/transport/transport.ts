@@ -53,10 +53,14 @@ export interface TaskLane {
    */
   take(worker: string, capacity: ReadonlyMap<string, number>, signal: AbortSignal): Promise<TakenTask[]>
   /**
-   * Prolongs the leases of a worker's tasks. The answer names those that must abort: their run was halted with `abort`,
-   * or the lane has given them to somebody else. A task that the lane has forgotten is registered as taken.
+   * Prolongs the leases of a worker's tasks. A task that the lane has forgotten is registered as taken. Of the answer,
+   * `abort` names tasks whose run was halted with `abort`; `lost` those that the lane has reported lost or that somebody
+   * else has: they abort too, and their results are no longer wanted.
    */
-  heartbeat(worker: string, tasks: readonly Task[]): Promise<{ readonly abort: readonly string[] }>
+  heartbeat(
+    worker: string,
+    tasks: readonly Task[],
+  ): Promise<{ readonly abort: readonly string[]; readonly lost: readonly string[] }>
   /**
    * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither.
    */

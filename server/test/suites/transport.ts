@@ -244,12 +244,12 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await transport.tasks.publish([task])
         await take('w1')
         await opened.lapse()
-        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [task.id] })
+        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [], lost: [task.id] })
       })
 
       it('registers a task that it has forgotten, so that it is not handed out a second time', async () => {
         const task = taskOf(runIn(4), 'a')
-        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [] })
+        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [], lost: [] })
         expect(await transport.tasks.inspect([task.id])).toEqual(new Map([[task.id, 'taken']]))
         await transport.tasks.publish([task])
         await nothingToTake()
@@ -258,7 +258,7 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
       it('gives a task that was queued again to the worker that still performs it', async () => {
         const task = taskOf(runIn(4), 'a')
         await transport.tasks.publish([task])
-        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [] })
+        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [], lost: [] })
         await nothingToTake()
       })
 
@@ -266,8 +266,8 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         const task = taskOf(runIn(4), 'a')
         await transport.tasks.publish([task])
         await take('w2')
-        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [task.id] })
-        expect(await transport.tasks.heartbeat('w2', [task])).toEqual({ abort: [] })
+        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [], lost: [task.id] })
+        expect(await transport.tasks.heartbeat('w2', [task])).toEqual({ abort: [], lost: [] })
       })
     })
 
@@ -296,7 +296,7 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await transport.tasks.publish([task])
         await take('w1')
         await transport.tasks.halt(task.runId, false)
-        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [] })
+        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [], lost: [] })
         await transport.tasks.handBack([task.id])
         await nothingToTake()
         expect(await signalsOf()).toContainEqual({ kind: 'dropped', key: 'a', round: 1, attempt: 1 })
@@ -309,14 +309,14 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await take('w1')
         await transport.tasks.halt(task.runId, true)
         expect(await heard).toEqual({ kind: 'halted', runId: task.runId })
-        expect(await transport.tasks.heartbeat('w1', [task, other])).toEqual({ abort: [task.id] })
-        expect(await transport.tasks.heartbeat('w1', [task, other])).toEqual({ abort: [task.id] })
+        expect(await transport.tasks.heartbeat('w1', [task, other])).toEqual({ abort: [task.id], lost: [] })
+        expect(await transport.tasks.heartbeat('w1', [task, other])).toEqual({ abort: [task.id], lost: [] })
       })
 
       it('aborts a task of a halted run that it had forgotten', async () => {
         const task = taskOf(runIn(1), 'a')
         await transport.tasks.halt(task.runId, true)
-        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [task.id] })
+        expect(await transport.tasks.heartbeat('w1', [task])).toEqual({ abort: [task.id], lost: [] })
       })
 
       it('still carries the result of an attempt that was told to abort', async () => {
