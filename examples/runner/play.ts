@@ -1,0 +1,106 @@
+/** Performs an example on a running Weft against a running service, and tells what was seen. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Client, isFinished, type RunDetail } from './client.ts'
+import type { Observed } from './compare.ts'
+import type { Action, Example, Expected } from './example.ts'
+import type { ServiceProcess } from './service-process.ts'
+
+/** An example that is not over after this hangs, and its run is told about. */
+const LIMIT_MS = 45_000
+const LOOK_EVERY_MS = 40
+
+export async function play(example: Example, weft: Client, service: ServiceProcess): Promise<Observed> {
+  for (const source of example.workflows) await weft.call('POST', '/workflows', { source })
+  const callsBefore = (await service.ledger()).at(-1)?.n ?? 0
+  const messagesBefore = (await service.slackMessages()).length
+
+  const id = await weft.submit(example.source, { service: service.url, ...example.input })
+  const run = await follow(id, weft, example.expected.actions ?? [])
+  const children = await childrenOf(run, weft)
+
+  const calls = (await service.ledger()).filter(
+    ({ n, path }) => n > callsBefore && path !== '/slack/messages',
+  )
+  const messages = (await service.slackMessages()).slice(messagesBefore)
+  return {
+    status: run.status,
+    output: run.output,
+    error: run.error?.code ?? null,
+    steps: byId(run, ({ status }) => status),
+    attempts: byId(run, ({ attempts }) => attempts),
+    labels: byId(run, ({ label }) => label ?? ''),
+    children: Object.fromEntries(
+      children.map(([key, child]) => [
+        key,
+        { status: child.status, steps: byId(child, ({ status }) => status) },
+      ]),
+    ),
+    requests: calls.map(({ method, path }) => ({ method, path })),
+    slack: messages.map(({ text }) => text),
+  }
+}
+
+/** What the example expects of this service: its nonce in the place of `$nonce`. */
+export function expectedWith(nonce: string, expected: Expected): Expected {
+  return JSON.parse(JSON.stringify(expected).replaceAll('$nonce', nonce))
+}
+
+/** Until the run has ended, or waits for somebody and there is nothing left to do for it. */
+async function follow(id: string, weft: Client, actions: readonly Action[]): Promise<RunDetail> {
+  const left = [...actions]
+  const deadline = performance.now() + LIMIT_MS
+  for (;;) {
+    const run = await weft.run(id)
+    if (isFinished(run)) return run
+    const next = left.findIndex(({ when }) =>
+      run.steps.some(
+        ({ id: step, status, waitsFor }) =>
+          step === when &&
+          status === 'waiting' &&
+          waitsFor.some((kind) => kind === 'approval' || kind === 'message'),
+      ),
+    )
+    const [action] = next < 0 ? [] : left.splice(next, 1)
+    if (action !== undefined) await perform(action, run, weft)
+    else if (waitsForSomebody(run)) return run
+    else if (performance.now() > deadline) {
+      const why = await weft.call<{ tokens: { token: string; text: string }[] }>('GET', `/runs/${id}/why`)
+      const tokens = why.tokens.map(({ token, text }) => `  ${token}: ${text}`).join('\n')
+      throw new Error(`run ${id} is still ${run.status} after ${LIMIT_MS} ms:\n${tokens}`)
+    } else await pause(LOOK_EVERY_MS)
+  }
+}
+
+const waitsForSomebody = ({ status, waitingFor }: RunDetail): boolean =>
+  status === 'waiting' && waitingFor.every((kind) => kind === 'approval' || kind === 'message')
+
+async function perform(action: Action, run: RunDetail, weft: Client): Promise<void> {
+  if (action.send !== undefined) await weft.call('POST', `/runs/${run.id}/messages`, action.send)
+  if (action.decide === undefined) return
+  const { items } = await weft.call<{ items: { id: string; key: string }[] }>(
+    'GET',
+    `/approvals?runId=${run.id}&status=open`,
+  )
+  const approval = items.find(({ key }) => key === action.when)
+  if (approval === undefined)
+    throw new Error(`run ${run.id} waits at ${action.when}, but no open approval is listed`)
+  await weft.call('POST', `/approvals/${approval.id}/decide`, action.decide)
+}
+
+/** The children of the run with the key of the step or item that started each. */
+async function childrenOf(run: RunDetail, weft: Client): Promise<[string, RunDetail][]> {
+  const { items } = await weft.call<{ items: { id: string }[] }>('GET', `/runs?parentId=${run.id}&limit=500`)
+  if (items.length === 0) return []
+  const keys = new Map<string, string>()
+  for (const event of await weft.events(run.id)) {
+    if (event.type === 'step.waiting' && event.wait.kind === 'child') keys.set(event.wait.childId, event.key)
+  }
+  return Promise.all(
+    items.map(async ({ id }): Promise<[string, RunDetail]> => [keys.get(id) ?? id, await weft.run(id)]),
+  )
+}
+
+const byId = <Value>(
+  { steps }: RunDetail,
+  pick: (step: RunDetail['steps'][number]) => Value,
+): Record<string, Value> => Object.fromEntries(steps.map((step) => [step.id, pick(step)]))
