@@ -56,7 +56,6 @@ export type Decision =
 export function decide(state: RunState, signal: Signal, context: DecideContext): Decision {
   const work = draft(state, context)
   const phaseBefore = state.phase.kind
-  const wasFinished = isFinished(state)
   try {
     enterRoots(work)
     handle(work, signal)
@@ -66,7 +65,7 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
     if (error instanceof MissingBlobs) return { kind: 'needs_blobs', hashes: error.hashes }
     throw error
   }
-  const report = reportOf(work, signal, wasFinished)
+  const report = reportOf(work, signal)
   return {
     kind: 'decided',
     events: work.events,
@@ -80,8 +79,12 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
   }
 }
 
-function reportOf(work: Draft, signal: Signal, wasFinished: boolean): ChildReport | null {
-  if (!wasFinished && isFinished(work.state)) return childReport(work.state)
+const isFinal = ({ type }: RunEvent): boolean =>
+  type === 'run.completed' || type === 'run.failed' || type === 'run.cancelled'
+
+function reportOf(work: Draft, signal: Signal): ChildReport | null {
+  // Not "was unfinished before": a retried child may end within the decision that retried it.
+  if (work.events.some(isFinal)) return childReport(work.state)
   const again = work.reportAgain && signal.kind === 'command' ? childReport(work.state) : null
   // The first report was settled by a parent that no longer waited: this is another row of its inbox.
   return again && signal.kind === 'command' ? { ...again, id: `${signal.id}:report` } : null
@@ -93,7 +96,9 @@ const closedAs = (state: RunState, waitId: string): { outcome: string; actor: st
 /** Event 1 leaves its roots entering: nothing has decided about them yet. */
 function enterRoots(work: Draft): void {
   if (work.state.seq !== 1) return
-  for (const id of work.state.live) work.touched.units.add(id)
+  for (const id of work.state.live) {
+    if (work.state.steps.get(id)?.unit?.activity.phase === 'entering') work.touched.units.add(id)
+  }
   settleEntering(work)
 }
 

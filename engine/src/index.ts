@@ -35,6 +35,7 @@ export {
   type Json,
   type JsonObject,
   jsonEquals,
+  MAX_JSON_DEPTH,
   type Normalised,
   normalise,
 } from './json.ts'

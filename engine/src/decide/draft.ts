@@ -59,6 +59,14 @@ export class StepFault extends Error {
   }
 }
 
+/** A step as conditions on its edges see it. */
+export interface Settling {
+  readonly id: string
+  readonly output: Json
+  readonly status: string
+  readonly error: StepError | null
+}
+
 export interface Draft {
   readonly state: RunState
   readonly context: DecideContext
@@ -67,6 +75,8 @@ export interface Draft {
   readonly touched: Touched
   readonly blobs: Map<string, string>
   readonly opened: OpenedWait[]
+  /** The step whose edges are being decided: its event, with the route, is not folded yet. */
+  settling: Settling | null
   /** Children whose parent no longer waits for them. */
   readonly cancelledChildren: string[]
   /** The run goes on after a pause or an end: everything that it owes is to be published again. */
@@ -88,6 +98,7 @@ export function draft(state: RunState, context: DecideContext): Draft {
     touched: untouched(),
     blobs: new Map(),
     opened: [],
+    settling: null,
     cancelledChildren: [],
     resumed: false,
     reportAgain: false,
@@ -158,4 +169,15 @@ function utf8Length(text: string): number {
     } else bytes += 3
   }
   return bytes
+}
+
+/** Evaluates what depends on the outcome of a step whose event is not folded yet. */
+export function whileSettling<T>(draft: Draft, settling: Settling, work: () => T): T {
+  const before = draft.settling
+  draft.settling = settling
+  try {
+    return work()
+  } finally {
+    draft.settling = before
+  }
 }

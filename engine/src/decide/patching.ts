@@ -83,8 +83,10 @@ function addedRoutes(
     if (step.status === 'skipped' && step.taken === 0) continue
     const outcome =
       step.status === 'completed'
-        ? ({ kind: 'completed', label: step.label ?? undefined } as const)
-        : ({ kind: step.status === 'skipped' ? 'skipped' : 'failed' } as const)
+        ? ({ kind: 'completed', label: step.label ?? undefined, output: step.output } as const)
+        : step.status === 'skipped'
+          ? ({ kind: 'skipped' } as const)
+          : ({ kind: 'failed', error: step.error } as const)
     const { route } = routeOf(draft, node, outcome, added)
     if (route.taken.length > 0 || route.failed) routes[id] = route
   }

@@ -20,8 +20,6 @@ interface Place {
   readonly key?: string
   /** JSON Pointer of the expression in the definition, for errors. */
   readonly pointer: string
-  /** Output of the step itself, for `until`. */
-  readonly self?: { readonly id: string; readonly output: Json }
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
@@ -38,7 +36,7 @@ export function scopeFor(draft: Draft, references: readonly Reference[], place: 
       case 'steps':
         if (path[0] !== undefined) {
           scope.steps ??= {}
-          addStep(draft, scope.steps, path[0], path[1], place)
+          addStep(draft, scope.steps, path[0], path[1])
         }
         break
       case 'item':
@@ -61,12 +59,9 @@ export function scopeFor(draft: Draft, references: readonly Reference[], place: 
   return scope
 }
 
-function addStep(draft: Draft, steps: Steps, id: string, field: string | undefined, place: Place): void {
-  if (place.self?.id === id) {
-    steps[id] = { output: resolve(draft, place.self.output), status: 'completed', error: null }
-    return
-  }
-  const step = draft.state.steps.get(id)
+function addStep(draft: Draft, steps: Steps, id: string, field: string | undefined): void {
+  const settling = draft.settling?.id === id ? draft.settling : null
+  const step = settling ?? draft.state.steps.get(id)
   if (!step) return
   const known = Object.hasOwn(steps, id) ? steps[id] : undefined
   const readsOutput = field === undefined || field === 'output'
@@ -137,7 +132,11 @@ export function rendered(draft: Draft, template: Template, place: Place): Json {
 }
 
 /** What a condition looked at, for the warning `no_path_taken`. */
-export function describeCondition(draft: Draft, expression: Expression, place: Place): Json {
+export function describeCondition(
+  draft: Draft,
+  expression: Expression,
+  place: Place,
+): { when: string; values: JsonObject } {
   const values: JsonObject = {}
   for (const reference of expression.references.slice(0, 8)) {
     const name = [reference.root, ...reference.path].join('.')

@@ -10,7 +10,7 @@ import type { Json } from '../json.ts'
 import { retryDelayMs } from '../retry.ts'
 import { nodeOf, stepOf } from '../routing.ts'
 import { parseKey, type StepState, type Unit } from '../run.ts'
-import { type Draft, emit, offload, StepFault } from './draft.ts'
+import { type Draft, emit, offload, type Settling, StepFault, whileSettling } from './draft.ts'
 import { conditionOf, describeCondition, evaluated, warning } from './scope.ts'
 
 /** How long attempts and children may take to report while the run stops (R11). */
@@ -29,9 +29,18 @@ export interface Completion extends Performed {
   readonly warnings?: readonly Warning[]
 }
 
-type Outcome =
-  | { readonly kind: 'completed'; readonly label: string | undefined }
-  | { readonly kind: 'failed' | 'skipped' }
+/** How a step ended, for its edges. */
+export type Outcome =
+  | { readonly kind: 'completed'; readonly label: string | undefined; readonly output: Json }
+  | { readonly kind: 'failed'; readonly error: StepError | null }
+  | { readonly kind: 'skipped' }
+
+const settlingOf = (node: GraphNode, outcome: Outcome): Settling => ({
+  id: node.id,
+  status: outcome.kind,
+  output: outcome.kind === 'completed' ? outcome.output : null,
+  error: outcome.kind === 'failed' ? outcome.error : null,
+})
 
 function matches(edge: Edge, node: GraphNode, outcome: Outcome): boolean {
   if (edge.on.includes('always')) return true
@@ -59,12 +68,14 @@ interface Routing {
 }
 
 /** Which outgoing edges a settled node takes. */
-export function routeOf(
+export const routeOf = (
   draft: Draft,
   node: GraphNode,
   outcome: Outcome,
   edges: readonly Edge[] = node.outgoing,
-): Routing {
+): Routing => whileSettling(draft, settlingOf(node, outcome), () => chooseEdges(draft, node, outcome, edges))
+
+function chooseEdges(draft: Draft, node: GraphNode, outcome: Outcome, edges: readonly Edge[]): Routing {
   const taken: string[] = []
   const failed: { to: string; error: StepError }[] = []
   const refused: Edge[] = []
@@ -105,7 +116,7 @@ export function complete(draft: Draft, unit: Unit, completion: Completion): void
     return
   }
   if (node.repeat && draft.state.phase.kind !== 'stopping' && repeats(draft, unit, node, output)) return
-  const { route, warnings } = routeCompleted(draft, node, completion.label)
+  const { route, warnings } = routeCompleted(draft, node, completion.label, output)
   const all = [...(completion.warnings ?? []), ...warnings]
   emit(draft, { ...base, type: 'step.completed', route, ...(all.length > 0 ? { warnings: all } : {}) })
   stopIfRejected(draft, node, completion.label, route)
@@ -115,16 +126,18 @@ function routeCompleted(
   draft: Draft,
   node: GraphNode,
   label: string | undefined,
+  output: Json,
 ): { route: Route; warnings: Warning[] } {
-  const { route, refused } = routeOf(draft, node, { kind: 'completed', label })
+  const outcome: Outcome = { kind: 'completed', label, output }
+  const { route, refused } = routeOf(draft, node, outcome)
   const none = route.taken.length === 0 && !route.failed
   if (!none || node.outgoing.length === 0 || mayReject(node, label)) return { route, warnings: [] }
-  const conditions = refused.map((edge) => ({
-    to: edge.to,
-    ...(edge.when
-      ? (describeCondition(draft, edge.when, { pointer: '' }) as { when: string })
-      : { when: 'else' }),
-  }))
+  const conditions = whileSettling(draft, settlingOf(node, outcome), () =>
+    refused.map((edge) => ({
+      to: edge.to,
+      ...(edge.when ? describeCondition(draft, edge.when, { pointer: '' }) : { when: 'else' }),
+    })),
+  )
   const because = label === undefined ? '' : ` with \`${label}\``
   const message = `Step \`${node.id}\` completed${because}, but none of its edges was taken: what follows it is skipped.`
   return {
@@ -156,12 +169,10 @@ function repeats(draft: Draft, unit: Unit, node: GraphNode, output: Json): boole
   if (!repeat) return false
   try {
     if (repeat.until) {
-      const place = {
-        key: unit.key,
-        pointer: `/nodes/${node.id}/repeat/until`,
-        self: { id: node.id, output },
-      }
-      if (conditionOf(draft, repeat.until, place)) return false
+      const { until } = repeat
+      const settled = settlingOf(node, { kind: 'completed', label: undefined, output })
+      const place = { key: unit.key, pointer: `/nodes/${node.id}/repeat/until` }
+      if (whileSettling(draft, settled, () => conditionOf(draft, until, place))) return false
     }
     if (unit.round < repeat.maxIterations) {
       emit(draft, {
@@ -243,13 +254,13 @@ export function fail(draft: Draft, unit: Unit, error: StepError, performed: Perf
     joinItems(draft, stepOf(state, id), node)
     return
   }
-  const { handled, route } = failureRoute(draft, node)
+  const { handled, route } = failureRoute(draft, node, error)
   emit(draft, handled ? { ...base, handled, route } : { ...base, handled })
   if (!handled) stopForFailure(draft, node, error)
 }
 
-function failureRoute(draft: Draft, node: GraphNode): { handled: boolean; route: Route } {
-  const { route } = routeOf(draft, node, { kind: 'failed' })
+function failureRoute(draft: Draft, node: GraphNode, error: StepError): { handled: boolean; route: Route } {
+  const { route } = routeOf(draft, node, { kind: 'failed', error })
   const byEdge = node.outgoing.some(
     (edge) =>
       edge.on.includes('failure') &&
@@ -280,7 +291,8 @@ export function joinItems(draft: Draft, step: StepState, node: GraphNode): void 
   }
   if (items.outputs.size + items.failed.size < items.count) return
   const label = joinedLabel(step, node)
-  const { route, warnings } = routeCompleted(draft, node, label)
+  const output = offload(draft, itemOutputs(step))
+  const { route, warnings } = routeCompleted(draft, node, label, output)
   const collected = [...items.failed].sort(([a], [b]) => a - b)
   if (collected.length > 0) {
     const message = `${collected.length} of ${items.count} items of \`${node.id}\` failed; their outputs are null.`
@@ -293,7 +305,6 @@ export function joinItems(draft: Draft, step: StepState, node: GraphNode): void 
       ),
     )
   }
-  const output = offload(draft, itemOutputs(step))
   const moved = !Array.isArray(output)
   emit(draft, {
     type: 'step.joined',
@@ -326,7 +337,9 @@ function joinFailed(draft: Draft, step: StepState, node: GraphNode): void {
     details: { index, failed: failed.length, error: cause.details ?? null },
   }
   const { handled, route } =
-    draft.state.phase.kind === 'stopping' ? { handled: false, route: undefined } : failureRoute(draft, node)
+    draft.state.phase.kind === 'stopping'
+      ? { handled: false, route: undefined }
+      : failureRoute(draft, node, error)
   emit(draft, {
     type: 'step.joined',
     key: step.id,

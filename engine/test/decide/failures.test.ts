@@ -32,13 +32,29 @@ test('an error that is not retryable fails at once; `retry: off` too', () => {
 test('a result of an attempt that is no longer current is ignored (R7)', () => {
   const run = new Harness({ a: { type: 'work' } }).failing('a').after(3000)
   const before = run.log.length
-  run.signal({ kind: 'completed', key: 'a', round: 1, attempt: 1, output: 1, startedAt: run.now, worker: 'zombie' })
+  run.signal({
+    kind: 'completed',
+    key: 'a',
+    round: 1,
+    attempt: 1,
+    output: 1,
+    startedAt: run.now,
+    worker: 'zombie',
+  })
   expect(run.log.length).toBe(before)
 })
 
 test('the same result twice is recorded once (R2)', () => {
   const run = new Harness({ a: { type: 'work' }, b: { type: 'work', needs: 'a' } })
-  const signal = { kind: 'completed', key: 'a', round: 1, attempt: 1, output: 1, startedAt: run.now, worker: 'w' } as const
+  const signal = {
+    kind: 'completed',
+    key: 'a',
+    round: 1,
+    attempt: 1,
+    output: 1,
+    startedAt: run.now,
+    worker: 'w',
+  } as const
   run.signal(signal)
   const before = run.log.length
   run.signal(signal)
@@ -58,7 +74,10 @@ test('a loss does not use up the retry policy', () => {
 })
 
 test('an irreversible attempt without an answer is never repeated by itself', () => {
-  for (const end of [(run: Harness) => run.lost('a'), (run: Harness) => run.failing('a', { code: 'timeout' })]) {
+  for (const end of [
+    (run: Harness) => run.lost('a'),
+    (run: Harness) => run.failing('a', { code: 'timeout' }),
+  ]) {
     const run = end(new Harness({ a: { type: 'pay' }, b: { type: 'work', needs: 'a' } }))
     run.expectEnd('failed')
     expect(run.phase).toMatchObject({ error: { code: 'outcome_unknown' } })
@@ -84,7 +103,10 @@ test('a failure edge handles a failure; the run completes', () => {
 })
 
 test('`always` is taken after a failure but does not handle it', () => {
-  const run = new Harness({ a: { type: 'work', retry: 'off' }, b: { type: 'work', needs: { a: 'always' } } }).failing('a')
+  const run = new Harness({
+    a: { type: 'work', retry: 'off' },
+    b: { type: 'work', needs: { a: 'always' } },
+  }).failing('a')
   run.expectEnd('failed')
   expect(run.status('b')).toBe('pending')
 })
@@ -99,7 +121,11 @@ test('`onError: continue` goes on with null', () => {
 })
 
 test('an unhandled failure stops the run in two events; what completes in between is recorded', () => {
-  const run = new Harness({ a: { type: 'work', retry: 'off' }, b: { type: 'work' }, c: { type: 'work', needs: 'b' } }).failing('a')
+  const run = new Harness({
+    a: { type: 'work', retry: 'off' },
+    b: { type: 'work' },
+    c: { type: 'work', needs: 'b' },
+  }).failing('a')
   expect(run.types.slice(-2)).toEqual(['step.failed', 'run.stopping'])
   expect(run.effects).toMatchObject([{ kind: 'halt', abort: true, attempts: [{ key: 'b' }] }])
   run.complete('b')
@@ -126,8 +152,13 @@ test('retry from failure runs what failed and what was cancelled, with fresh att
   run.failing('a').after(5000).failing('a').dropped('b').expectEnd('failed')
   run.command({ kind: 'retry' })
   expect(run.verdict).toEqual({ accepted: true })
-  const attempts = run.effects.flatMap((effect) => (effect.kind === 'dispatch' ? [[effect.task.key, effect.task.attempt]] : []))
-  expect(attempts).toEqual([['a', 3], ['b', 2]])
+  const attempts = run.effects.flatMap((effect) =>
+    effect.kind === 'dispatch' ? [[effect.task.key, effect.task.attempt]] : [],
+  )
+  expect(attempts).toEqual([
+    ['a', 3],
+    ['b', 2],
+  ])
   run.failing('a')
   expect(run.phase.kind).toBe('active')
   run.after(5000).complete('a').complete('b').complete('c').expectEnd('completed')
@@ -141,7 +172,11 @@ test('retry of a run that is not over, or went well, is refused', () => {
 })
 
 test('after a restart the run owes exactly what it owed (R5)', () => {
-  const run = new Harness({ a: { type: 'work' }, b: { type: 'work' }, c: { type: 'delay', with: { for: '1h' } } })
+  const run = new Harness({
+    a: { type: 'work' },
+    b: { type: 'work' },
+    c: { type: 'delay', with: { for: '1h' } },
+  })
   run.failing('a')
   const before = outstanding(run.state, run.now)
   expect(before).toMatchObject([{ kind: 'dispatch', task: { key: 'b' } }])

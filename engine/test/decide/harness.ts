@@ -1,8 +1,8 @@
 /** A run in the hands of a test: signals go in, events and effects come out, time is set by hand. */
 import { expect } from 'vitest'
 import {
-  type Command,
   CONTROL_NODE_TYPES,
+  type Command,
   compile,
   type Decision,
   decide,
@@ -12,15 +12,16 @@ import {
   type Graph,
   type Json,
   type JsonObject,
-  normaliseDefinition,
   type NodeTypeInfo,
   type NodeTypes,
+  normaliseDefinition,
+  outstanding,
   type RunEvent,
   type RunStarted,
   type RunState,
   type Signal,
-  start,
   type StepError,
+  start,
   statusOf,
   type Verdict,
 } from '../../src/index.ts'
@@ -41,9 +42,12 @@ const task = (type: string, more: Partial<NodeTypeInfo> = {}): NodeTypeInfo => (
 })
 
 export const TYPES: NodeTypes = new Map(
-  [...CONTROL_NODE_TYPES, task('work'), task('pay', { effect: 'irreversible' }), task('sort', { labels: ['left', 'right'], success: ['left'] })].map(
-    (type) => [type.type, type],
-  ),
+  [
+    ...CONTROL_NODE_TYPES,
+    task('work'),
+    task('pay', { effect: 'irreversible' }),
+    task('sort', { labels: ['left', 'right'], success: ['left'] }),
+  ].map((type) => [type.type, type]),
 )
 
 export const RUN_ID = '01900000-0000-7000-8000-00000000000a'
@@ -96,7 +100,8 @@ export class Harness {
     }
     if (decision.graph) this.graphs.set(decision.graph.hash, decision.graph)
     this.log.push(...decision.events)
-    this.effects = [...decision.effects]
+    // Whoever loads or begins a run publishes all that it owes.
+    this.effects = signal.kind === 'look' ? outstanding(this.state, this.now) : [...decision.effects]
     this.verdict = decision.verdict
     return this
   }
@@ -108,7 +113,10 @@ export class Harness {
   }
 
   private name(key: string) {
-    const { id, index } = { id: key.split('[')[0]!, index: key.includes('[') ? Number(key.split('[')[1]!.slice(0, -1)) : null }
+    const { id, index } = {
+      id: key.split('[')[0]!,
+      index: key.includes('[') ? Number(key.split('[')[1]!.slice(0, -1)) : null,
+    }
     const step = this.state.steps.get(id)!
     const unit = index === null ? step.unit : step.items?.live.get(index)
     if (!unit) throw new Error(`${key} is not live`)
@@ -116,7 +124,14 @@ export class Harness {
   }
 
   complete(key: string, output: Json = { ok: true }, label?: string): this {
-    return this.signal({ kind: 'completed', ...this.name(key), output, startedAt: this.now, worker: 'w', ...(label ? { label } : {}) })
+    return this.signal({
+      kind: 'completed',
+      ...this.name(key),
+      output,
+      startedAt: this.now,
+      worker: 'w',
+      ...(label ? { label } : {}),
+    })
   }
 
   failing(key: string, error: Partial<StepError> = {}): this {

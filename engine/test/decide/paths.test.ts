@@ -12,12 +12,15 @@ test('a chain runs one step after the other and yields the last output', () => {
 })
 
 test('a diamond closes after a branch: the dead arm is skipped and the join starts once', () => {
-  const run = new Harness({
-    choose: { type: 'branch', with: { cases: { high: 'input.risk > 5' } } },
-    left: { type: 'work', needs: { choose: 'high' } },
-    right: { type: 'work', needs: { choose: 'default' } },
-    join: { type: 'work', needs: ['left', 'right'] },
-  }, { runInput: { risk: 9 } })
+  const run = new Harness(
+    {
+      choose: { type: 'branch', with: { cases: { high: 'input.risk > 5' } } },
+      left: { type: 'work', needs: { choose: 'high' } },
+      right: { type: 'work', needs: { choose: 'default' } },
+      join: { type: 'work', needs: ['left', 'right'] },
+    },
+    { runInput: { risk: 9 } },
+  )
   expect(run.dispatched).toEqual(['left'])
   expect(run.status('right')).toBe('skipped')
   run.complete('left')
@@ -26,7 +29,11 @@ test('a diamond closes after a branch: the dead arm is skipped and the join star
 })
 
 test('a join of `all` waits for every live edge', () => {
-  const run = new Harness({ a: { type: 'work' }, b: { type: 'work' }, join: { type: 'work', needs: ['a', 'b'] } })
+  const run = new Harness({
+    a: { type: 'work' },
+    b: { type: 'work' },
+    join: { type: 'work', needs: ['a', 'b'] },
+  })
   run.complete('b')
   expect(run.dispatched).toEqual([])
   run.complete('a')
@@ -34,7 +41,11 @@ test('a join of `all` waits for every live edge', () => {
 })
 
 test('a join of `any` starts with the first and never twice; the loser runs on', () => {
-  const run = new Harness({ a: { type: 'work' }, b: { type: 'work' }, join: { type: 'work', needs: ['a', 'b'], join: 'any' } })
+  const run = new Harness({
+    a: { type: 'work' },
+    b: { type: 'work' },
+    join: { type: 'work', needs: ['a', 'b'], join: 'any' },
+  })
   run.complete('b')
   expect(run.dispatched).toEqual(['join'])
   run.complete('join')
@@ -57,13 +68,16 @@ test('skipping spreads along every edge, `always` and `skipped` included', () =>
 })
 
 test('a node skipped by its own `when` kills its success edges and takes `skipped` and `always`', () => {
-  const run = new Harness({
-    a: { type: 'work', when: 'input.go' },
-    next: { type: 'work', needs: 'a' },
-    instead: { type: 'work', needs: { a: 'skipped' } },
-    both: { type: 'work', needs: { a: 'always' } },
-  }, { runInput: { go: false } })
-  expect(run.dispatched).toEqual(['instead', 'both'])
+  const run = new Harness(
+    {
+      a: { type: 'work', when: 'input.go' },
+      next: { type: 'work', needs: 'a' },
+      instead: { type: 'work', needs: { a: 'skipped' } },
+      both: { type: 'work', needs: { a: 'always' } },
+    },
+    { runInput: { go: false } },
+  )
+  expect(run.dispatched.toSorted()).toEqual(['both', 'instead'])
   expect(run.status('next')).toBe('skipped')
 })
 
@@ -84,7 +98,13 @@ test('a completed step none of whose edges was taken says so with each condition
   })
   run.complete('a', { n: 3 }).expectEnd('completed')
   expect(run.state.warnings).toMatchObject([
-    { code: 'no_path_taken', step: 'a', details: { conditions: [{ to: 'big', when: 'steps.a.output.n > 10', values: { 'steps.a.output.n': 3 } }] } },
+    {
+      code: 'no_path_taken',
+      step: 'a',
+      details: {
+        conditions: [{ to: 'big', when: 'steps.a.output.n > 10', values: { 'steps.a.output.n': 3 } }],
+      },
+    },
   ])
 })
 
@@ -116,7 +136,11 @@ test('what did not run reads as null', () => {
 })
 
 test('a label outside of success that no edge takes leaves a warning; one with an edge goes there', () => {
-  const nodes = { a: { type: 'sort' }, l: { type: 'work', needs: 'a' }, r: { type: 'work', needs: { a: 'right' } } }
+  const nodes = {
+    a: { type: 'sort' },
+    l: { type: 'work', needs: 'a' },
+    r: { type: 'work', needs: { a: 'right' } },
+  }
   expect(new Harness(nodes).complete('a', 1, 'left').dispatched).toEqual(['l'])
   expect(new Harness(nodes).complete('a', 1, 'right').dispatched).toEqual(['r'])
 })

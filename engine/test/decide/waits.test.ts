@@ -12,10 +12,13 @@ test('a delay names its end and completes there', () => {
 })
 
 test('an approval is decided once; the second answer learns who was first', () => {
-  const run = new Harness({
-    ask: { type: 'approval', with: { title: 'Release ${{ input.id }}?' } },
-    go: { type: 'work', needs: { ask: 'approved' } },
-  }, { runInput: { id: 7 } })
+  const run = new Harness(
+    {
+      ask: { type: 'approval', with: { title: 'Release ${{ input.id }}?' } },
+      go: { type: 'work', needs: { ask: 'approved' } },
+    },
+    { runInput: { id: 7 } },
+  )
   const waitId = run.waitId('ask')
   expect(run.last).toMatchObject({ opened: [{ waitId, wait: { kind: 'approval', title: 'Release 7?' } }] })
   run.command({ kind: 'decide', waitId, decision: 'approve', comment: 'fine' })
@@ -37,10 +40,16 @@ test('a form refuses data that does not fit and hands the data on', () => {
 })
 
 test('a rejection that no edge takes fails the run; one with an edge goes there', () => {
-  const alone = new Harness({ ask: { type: 'approval', with: { title: 't' } }, go: { type: 'work', needs: 'ask' } })
+  const alone = new Harness({
+    ask: { type: 'approval', with: { title: 't' } },
+    go: { type: 'work', needs: 'ask' },
+  })
   alone.command({ kind: 'decide', waitId: alone.waitId('ask'), decision: 'reject' }).expectEnd('failed')
   expect(alone.phase).toMatchObject({ error: { code: 'rejected' } })
-  const handled = new Harness({ ask: { type: 'approval', with: { title: 't' } }, no: { type: 'work', needs: { ask: 'rejected' } } })
+  const handled = new Harness({
+    ask: { type: 'approval', with: { title: 't' } },
+    no: { type: 'work', needs: { ask: 'rejected' } },
+  })
   handled.command({ kind: 'decide', waitId: handled.waitId('ask'), decision: 'reject' })
   expect(handled.dispatched).toEqual(['no'])
 })
@@ -51,7 +60,9 @@ test.each([
   ['fail', 'failed', null],
   [undefined, 'failed', 'timeout'],
 ] as const)('an approval that times out with onTimeout %s ends %s', (onTimeout, end, label) => {
-  const run = new Harness({ ask: { type: 'approval', with: { title: 't', timeout: '1h', ...(onTimeout ? { onTimeout } : {}) } } })
+  const run = new Harness({
+    ask: { type: 'approval', with: { title: 't', timeout: '1h', ...(onTimeout ? { onTimeout } : {}) } },
+  })
   run.after(3_600_000).expectEnd(end)
   expect(run.state.steps.get('ask')!.label).toBe(label)
 })
@@ -72,7 +83,10 @@ test('a message reaches the oldest matching wait; without one it is kept and tak
 })
 
 test('a kept message that expired is not taken', () => {
-  const run = new Harness({ pause: { type: 'work' }, w: { type: 'wait', needs: 'pause', with: { message: 'm' } } })
+  const run = new Harness({
+    pause: { type: 'work' },
+    w: { type: 'wait', needs: 'pause', with: { message: 'm' } },
+  })
   run.command({ kind: 'message', messageId: 'x', name: 'm', data: 1, ttlMs: 1000 })
   run.now += 1001
   run.complete('pause')
@@ -80,7 +94,11 @@ test('a kept message that expired is not taken', () => {
 })
 
 test('while paused nothing is dispatched and no deadline moves; on resume what came due fires', () => {
-  const run = new Harness({ a: { type: 'work' }, b: { type: 'work', needs: 'a' }, d: { type: 'delay', with: { for: '1m' } } })
+  const run = new Harness({
+    a: { type: 'work' },
+    b: { type: 'work', needs: 'a' },
+    d: { type: 'delay', with: { for: '1m' } },
+  })
   run.command({ kind: 'pause' })
   expect(run.effects).toEqual([{ kind: 'halt', abort: false, attempts: [] }])
   run.complete('a')
@@ -120,12 +138,16 @@ test('forEach: one event per item that goes well, outputs in order, at most so m
 test('forEach: an empty list completes with [], anything but a list fails', () => {
   const empty = new Harness({ a: { type: 'work', forEach: '[]' } }).expectEnd('completed')
   expect(empty.state.steps.get('a')!.output).toEqual([])
-  const wrong = new Harness({ a: { type: 'work', forEach: 'input.n' } }, { runInput: { n: 3 } }).expectEnd('failed')
+  const wrong = new Harness({ a: { type: 'work', forEach: 'input.n' } }, { runInput: { n: 3 } }).expectEnd(
+    'failed',
+  )
   expect(wrong.phase).toMatchObject({ error: { code: 'for_each_not_a_list' } })
 })
 
 test('forEach: onItemError fail ends the step with the first error, collect goes on with null', () => {
-  const nodes = (onItemError: string) => ({ a: { type: 'work', retry: 'off', forEach: { items: '[0, 1]', onItemError } } })
+  const nodes = (onItemError: string) => ({
+    a: { type: 'work', retry: 'off', forEach: { items: '[0, 1]', onItemError } },
+  })
   const strict = new Harness(nodes('fail')).failing('a[1]').complete('a[0]').expectEnd('failed')
   expect(strict.phase).toMatchObject({ error: { details: { step: 'a' } } })
   const lenient = new Harness(nodes('collect')).failing('a[1]').complete('a[0]', 'A').expectEnd('completed')
@@ -137,13 +159,17 @@ test('forEach: a retry runs the failed items only, under new attempts', () => {
   const run = new Harness({ a: { type: 'work', retry: 'off', forEach: '[0, 1, 2]' } })
   run.complete('a[0]', 'A').failing('a[1]').complete('a[2]', 'C').expectEnd('failed')
   run.command({ kind: 'retry' })
-  expect(run.effects.filter((effect) => effect.kind === 'dispatch')).toMatchObject([{ task: { key: 'a[1]', attempt: 2 } }])
+  expect(run.effects.filter((effect) => effect.kind === 'dispatch')).toMatchObject([
+    { task: { key: 'a[1]', attempt: 2 } },
+  ])
   run.complete('a[1]', 'B').expectEnd('completed')
   expect(run.state.steps.get('a')!.output).toEqual(['A', 'B', 'C'])
 })
 
 test('approvals in a forEach are decided one by one', () => {
-  const run = new Harness({ ask: { type: 'approval', forEach: '["ann", "bob"]', with: { title: 'ok, ${{ item }}?' } } })
+  const run = new Harness({
+    ask: { type: 'approval', forEach: '["ann", "bob"]', with: { title: 'ok, ${{ item }}?' } },
+  })
   const [first, second] = [run.waitId('ask[0]'), run.waitId('ask[1]')]
   run.command({ kind: 'decide', waitId: second, decision: 'approve' })
   expect(run.waits()).toEqual(['ask[0]:approval'])
@@ -151,7 +177,9 @@ test('approvals in a forEach are decided one by one', () => {
 })
 
 test('repeat runs rounds until the condition holds, and fails when it never does', () => {
-  const nodes = { a: { type: 'work', repeat: { until: 'steps.a.output.ready', maxIterations: 3, delay: '5s' } } }
+  const nodes = {
+    a: { type: 'work', repeat: { until: 'steps.a.output.ready', maxIterations: 3, delay: '5s' } },
+  }
   const run = new Harness(nodes).complete('a', { ready: false })
   expect(run.waits()).toEqual(['a:timer'])
   run.after(5000)
@@ -164,7 +192,10 @@ test('repeat runs rounds until the condition holds, and fails when it never does
 })
 
 test('a child run is owed until its result is in the parent; a failed child fails the step', () => {
-  const nodes = { body: { type: 'workflow', with: { nodes: { x: { type: 'work' } } } }, next: { type: 'work', needs: 'body' } }
+  const nodes = {
+    body: { type: 'workflow', with: { nodes: { x: { type: 'work' } } } },
+    next: { type: 'work', needs: 'body' },
+  }
   const run = new Harness(nodes)
   const [effect] = run.effects
   if (effect?.kind !== 'child') throw new Error('no child was started')
@@ -172,7 +203,11 @@ test('a child run is owed until its result is in the parent; a failed child fail
   const result = { kind: 'child_finished', childId: effect.childId, key: 'body', round: 1 } as const
   run.command({ ...result, outcome: 'completed', output: { x: 1 } })
   expect(run.dispatched).toEqual(['next'])
-  const failed = new Harness(nodes).command({ ...result, outcome: 'failed', error: { code: 'boom', message: 'no', retryable: false } })
+  const failed = new Harness(nodes).command({
+    ...result,
+    outcome: 'failed',
+    error: { code: 'boom', message: 'no', retryable: false },
+  })
   failed.expectEnd('failed')
   expect(failed.phase).toMatchObject({ error: { code: 'child_failed' } })
 })
@@ -181,13 +216,19 @@ test('a control expression that reads a blob names it, and is asked again with i
   const big: Json = { rows: ['x'.repeat(40_000)], n: 5 }
   const text = JSON.stringify(big)
   const reference = { $blob: hashText(text), bytes: text.length, contentType: 'application/json' }
-  const run = new Harness({ a: { type: 'work' }, b: { type: 'work', needs: { a: { when: 'steps.a.output.n > 4' } } } })
+  const run = new Harness({
+    a: { type: 'work' },
+    b: { type: 'work', needs: { a: { when: 'steps.a.output.n > 4' } } },
+  })
   run.complete('a', reference)
   expect(run.last).toEqual({ kind: 'needs_blobs', hashes: [reference.$blob] })
   run.blobs.set(reference.$blob, big)
   run.complete('a', reference)
   expect(run.dispatched).toEqual(['b'])
-  const huge = new Harness({ a: { type: 'work' }, b: { type: 'work', needs: { a: { when: 'steps.a.output.n > 4' } } } })
+  const huge = new Harness({
+    a: { type: 'work' },
+    b: { type: 'work', needs: { a: { when: 'steps.a.output.n > 4' } } },
+  })
   huge.complete('a', { ...reference, bytes: 2_000_000 })
   expect(huge.error).toMatchObject({ code: 'expression_input_too_large' })
 })

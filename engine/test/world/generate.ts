@@ -18,6 +18,8 @@ export interface GeneratedWorkflow {
   /** Conditions of nodes' own `when`. */
   readonly whens: ReadonlyMap<string, Condition>
   readonly features: ReadonlySet<Feature>
+  /** Whether somebody may be too late: then the end depends on when they act. */
+  readonly timed: boolean
 }
 
 export const FEATURES = [
@@ -71,6 +73,7 @@ class Generator {
   readonly whens = new Map<string, Condition>()
   readonly features = new Set<Feature>()
   readonly depth: number
+  timed = false
 
   constructor(source: Random, depth: number) {
     this.random = source
@@ -86,7 +89,9 @@ class Generator {
     const node = this.body(id)
     const needs = this.ids.length > 0 && !random.chance(0.12) ? this.needs(id) : undefined
     if (needs) node.needs = needs
-    const ancestors = new Set(Object.keys(needs ?? {}).flatMap((from) => [from, ...this.ancestors.get(from)!]))
+    const ancestors = new Set(
+      Object.keys(needs ?? {}).flatMap((from) => [from, ...this.ancestors.get(from)!]),
+    )
     this.ancestors.set(id, ancestors)
     this.conditions(id, node, [...ancestors])
     this.loops(node)
@@ -117,16 +122,26 @@ class Generator {
     if (dice < 83) {
       this.features.add('approval')
       const onTimeout = random.pick(['approve', 'reject', 'fail', undefined] as const)
-      return { type: 'approval', with: { title: id, ...(random.chance(0.4) ? { timeout: '1m', ...(onTimeout ? { onTimeout } : {}) } : {}) } }
+      const timeout = random.chance(0.25)
+      if (timeout) this.timed = true
+      return {
+        type: 'approval',
+        with: { title: id, ...(timeout ? { timeout: '1m', ...(onTimeout ? { onTimeout } : {}) } : {}) },
+      }
     }
     if (dice < 90) {
       this.features.add('message')
-      return { type: 'wait', with: { message: random.pick(['m1', 'm2']), ...(random.chance(0.4) ? { timeout: '2m' } : {}) } }
+      this.timed = true
+      return {
+        type: 'wait',
+        with: { message: random.pick(['m1', 'm2']), ...(random.chance(0.4) ? { timeout: '2m' } : {}) },
+      }
     }
     if (dice < 97 && this.depth < 2) {
       this.features.add('child')
       const inner = new Generator(random, this.depth + 1)
       inner.run(1 + random.int(4))
+      if (inner.timed) this.timed = true
       for (const [key, value] of inner.edges) this.edges.set(`${id}/${key}`, value)
       for (const [key, value] of inner.whens) this.whens.set(`${id}/${key}`, value)
       return { type: 'workflow', with: { nodes: inner.nodes as never } }
@@ -140,7 +155,9 @@ class Generator {
     const count = 1 + random.int(3)
     for (let i = 0; i < count; i++) {
       // Mostly near ones: long chains and diamonds rather than a star.
-      const from = random.chance(0.7) ? this.ids[Math.max(0, this.ids.length - 1 - random.int(4))]! : random.pick(this.ids)
+      const from = random.chance(0.7)
+        ? this.ids[Math.max(0, this.ids.length - 1 - random.int(4))]!
+        : random.pick(this.ids)
       if (needs[from]) continue
       needs[from] = this.need(id, from)
     }
@@ -162,7 +179,9 @@ class Generator {
       this.edges.set(`${from}>${id}`, condition)
       return { on, when: text(condition) }
     }
-    const hasConditional = [...this.edges].some(([key, value]) => value !== 'else' && key.startsWith(`${from}>`))
+    const hasConditional = [...this.edges].some(
+      ([key, value]) => value !== 'else' && key.startsWith(`${from}>`),
+    )
     if (hasConditional && random.chance(0.5)) {
       this.edges.set(`${from}>${id}`, 'else')
       this.features.add('else')
@@ -198,7 +217,10 @@ class Generator {
       }
       this.features.add('forEach')
     } else if ((node.type === 'work' || node.type === 'workflow') && random.chance(0.1)) {
-      node.repeat = { maxIterations: 1 + random.int(4), ...(random.chance(0.5) ? { delay: 1000 + random.int(5000) } : {}) }
+      node.repeat = {
+        maxIterations: 1 + random.int(4),
+        ...(random.chance(0.5) ? { delay: 1000 + random.int(5000) } : {}),
+      }
       this.features.add('repeat')
     }
   }
@@ -213,7 +235,8 @@ class Generator {
   }
 }
 
-const text = (condition: Condition): string => `default(steps.${condition.step}.output.v, 0) > ${condition.above}`
+const text = (condition: Condition): string =>
+  `default(steps.${condition.step}.output.v, 0) > ${condition.above}`
 
 export function generate(seed: number): GeneratedWorkflow {
   const source = random(seed)
@@ -224,5 +247,6 @@ export function generate(seed: number): GeneratedWorkflow {
     edges: generator.edges,
     whens: generator.whens,
     features: generator.features,
+    timed: generator.timed,
   }
 }

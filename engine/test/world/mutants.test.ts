@@ -29,7 +29,12 @@ const MUTANTS: readonly Mutant[] = [
     find: '(any || step.unmet === 0)',
     replace: '(any || step.unmet >= 0)',
   },
-  { name: 'skips do not spread', file: 'routing.ts', find: 'arrive(state, edge.to, false, at, touched, skipped)', replace: '' },
+  {
+    name: 'skips do not spread',
+    file: 'routing.ts',
+    find: 'arrive(state, edge.to, false, at, touched, skipped)',
+    replace: 'edge.to',
+  },
   {
     name: 'a stale attempt is accepted',
     file: 'decide.ts',
@@ -93,22 +98,30 @@ const copies = join(source, '..', '.mutants')
 
 afterAll(() => rmSync(copies, { recursive: true, force: true }))
 
-test.each(MUTANTS.map((mutant, index) => ({ ...mutant, index })))('$name: caught', async ({ file, find, replace, index }) => {
-  const copy = join(copies, String(index))
-  mkdirSync(copy, { recursive: true })
-  cpSync(source, join(copy, 'src'), { recursive: true })
-  const path = join(copy, 'src', file)
-  const text = readFileSync(path, 'utf8')
-  expect(text.split(find).length, `the line of the mutation stands once in ${file}`).toBe(2)
-  writeFileSync(path, text.replace(find, () => replace))
-  const mutated = (await import(/* @vite-ignore */ pathToFileURL(join(copy, 'src', 'index.ts')).href)) as Engine
-  let caught: string | null = null
-  for (let seed = 0; seed < WORLDS && caught === null; seed++) {
-    try {
-      playSeed(mutated, seed, newTally())
-    } catch (error) {
-      caught = error instanceof Error ? error.message : String(error)
+test.each(MUTANTS.map((mutant, index) => ({ ...mutant, index })))(
+  '$name: caught',
+  async ({ file, find, replace, index }) => {
+    const copy = join(copies, String(index))
+    mkdirSync(copy, { recursive: true })
+    cpSync(source, join(copy, 'src'), { recursive: true })
+    const path = join(copy, 'src', file)
+    const text = readFileSync(path, 'utf8')
+    expect(text.split(find).length, `the line of the mutation stands once in ${file}`).toBe(2)
+    writeFileSync(
+      path,
+      text.replace(find, () => replace),
+    )
+    const mutated = (await import(
+      /* @vite-ignore */ pathToFileURL(join(copy, 'src', 'index.ts')).href
+    )) as Engine
+    let caught: string | null = null
+    for (let seed = 0; seed < WORLDS && caught === null; seed++) {
+      try {
+        playSeed(mutated, seed, newTally())
+      } catch (error) {
+        caught = error instanceof Error ? error.message : String(error)
+      }
     }
-  }
-  expect(caught, `within ${WORLDS} worlds`).not.toBeNull()
-})
+    expect(caught, `within ${WORLDS} worlds`).not.toBeNull()
+  },
+)

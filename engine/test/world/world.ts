@@ -34,6 +34,10 @@ interface LiveRun {
   state: RunState
   readonly log: RunEvent[]
   readonly completed: Set<string>
+  /** When its timers were last looked at: what came due since then is still to be fired. */
+  tickedAt: number
+  /** Begun or loaded: nothing of what it owes is published yet. */
+  fresh: boolean
 }
 
 interface LaneTask {
@@ -79,7 +83,7 @@ export class World {
     const chaos = 40 + this.random.int(160)
     for (let step = 0; this.isOpen(); step++) {
       if (step > MAX_STEPS) throw new Violation(`hangs: the world did not end in ${MAX_STEPS} steps`)
-      const moved = step < chaos ? this.disturb() || this.move() : this.heal() || this.move()
+      const moved = step < chaos ? this.disturb() || this.move() || this.heal() : this.heal() || this.move()
       if (!moved) throw new Violation(`hangs: nothing can move run(s) ${this.describeOpen()}`)
     }
     for (const run of this.runs.values()) this.checkFold(run)
@@ -87,12 +91,16 @@ export class World {
   }
 
   private isOpen(): boolean {
-    return [...this.runs.values()].some((run) => !this.engine.isFinished(run.state)) || this.signals.length > 0
+    return (
+      [...this.runs.values()].some((run) => !this.engine.isFinished(run.state)) || this.signals.length > 0
+    )
   }
 
   private describeOpen(): string {
     const open = [...this.runs.values()].filter((run) => !this.engine.isFinished(run.state))
-    return open.map((run) => `${run.id} ${JSON.stringify(this.engine.explain(run.state, this.now))}`).join('; ')
+    return open
+      .map((run) => `${run.id} ${JSON.stringify(this.engine.explain(run.state, this.now))}`)
+      .join('; ')
   }
 
   private rememberGraph(graph: Graph): void {
@@ -106,7 +114,14 @@ export class World {
     return graph
   }
 
-  private begin(id: string, graph: Graph, input: Json, parent: EngineModule.ParentLink | undefined, item?: Json, index?: number): LiveRun {
+  private begin(
+    id: string,
+    graph: Graph,
+    input: Json,
+    parent: EngineModule.ParentLink | undefined,
+    item?: Json,
+    index?: number,
+  ): LiveRun {
     const event: EngineModule.RunStarted = {
       type: 'run.started',
       at: this.now,
@@ -120,7 +135,15 @@ export class World {
       ...(item === undefined ? {} : { item }),
       ...(index === undefined ? {} : { index }),
     }
-    const run: LiveRun = { id, graph, state: this.engine.start(id, event, graph), log: [event], completed: new Set() }
+    const run: LiveRun = {
+      id,
+      graph,
+      state: this.engine.start(id, event, graph),
+      log: [event],
+      completed: new Set(),
+      tickedAt: 0,
+      fresh: true,
+    }
     this.runs.set(id, run)
     this.send(id, { kind: 'look' })
     return run
@@ -183,9 +206,26 @@ export class World {
     const name = { key: task.key, round: task.round, attempt: task.attempt }
     const performed = { startedAt: this.now, worker: 'w1' }
     const fate = fateOf(`${task.node}/${task.key}/${task.round}/${task.attempt}`, 100)
-    if (fate < 12) return { kind: 'failed', ...name, ...performed, error: { code: 'http_status', message: '503', retryable: true } }
-    if (fate < 16) return { kind: 'failed', ...name, ...performed, error: { code: 'http_status', message: '404', retryable: false } }
-    return { kind: 'completed', ...name, ...performed, output: { v: fateOf(`${task.key}/${task.round}`, 100) } }
+    if (fate < 12)
+      return {
+        kind: 'failed',
+        ...name,
+        ...performed,
+        error: { code: 'http_status', message: '503', retryable: true },
+      }
+    if (fate < 16)
+      return {
+        kind: 'failed',
+        ...name,
+        ...performed,
+        error: { code: 'http_status', message: '404', retryable: false },
+      }
+    return {
+      kind: 'completed',
+      ...name,
+      ...performed,
+      output: { v: fateOf(`${task.key}/${task.round}`, 100) },
+    }
   }
 
   /** Somebody decides an approval or sends a message that is waited for. */
@@ -199,7 +239,13 @@ export class World {
         }
         if (token.waitsFor === 'message' && token.subject) {
           const messageId = `m${++this.commands}`
-          this.command(run.id, { kind: 'message', messageId, name: token.subject, data: { v: 60 }, ttlMs: 60_000 })
+          this.command(run.id, {
+            kind: 'message',
+            messageId,
+            name: token.subject,
+            data: { v: 60 },
+            ttlMs: 60_000,
+          })
           return true
         }
       }
@@ -211,11 +257,12 @@ export class World {
   private tick(): boolean {
     let next: { at: number; run: LiveRun } | null = null
     for (const run of this.runs.values()) {
-      const at = this.engine.nextWake(run.state, this.now)
+      const at = this.engine.nextWake(run.state, run.tickedAt)
       if (at !== null && (next === null || at < next.at)) next = { at, run }
     }
     if (!next) return false
     this.now = Math.max(this.now + 1, next.at)
+    next.run.tickedAt = this.now
     this.decide(next.run.id, { kind: 'tick' })
     return true
   }
@@ -247,7 +294,14 @@ export class World {
       this.seen.add('retry of the run')
       this.command(run.id, { kind: 'retry' })
     } else if (dice < 95) this.patch(run)
-    else this.command(run.id, { kind: 'message', messageId: `m${++this.commands}`, name: 'm1', data: { v: 10 }, ttlMs: 60_000 })
+    else
+      this.command(run.id, {
+        kind: 'message',
+        messageId: `m${++this.commands}`,
+        name: 'm1',
+        data: { v: 10 },
+        ttlMs: 60_000,
+      })
     return true
   }
 
@@ -256,7 +310,9 @@ export class World {
     const ids = [...run.state.graph.nodes.keys()]
     const id = `p${++this.commands}`
     const target = random.pick(ids)
-    const operations: Json = [{ op: 'add', path: `/nodes/${id}`, value: { type: 'work', needs: { [target]: { on: ['always'] } } } }]
+    const operations: Json = [
+      { op: 'add', path: `/nodes/${id}`, value: { type: 'work', needs: { [target]: { on: ['always'] } } } },
+    ]
     if (random.chance(0.3)) operations.push({ op: 'remove', path: `/nodes/${random.pick(ids)}` })
     this.command(run.id, { kind: 'patch', operations, reason: 'because' })
     this.seen.add('patch')
@@ -265,7 +321,10 @@ export class World {
   /** Faults are over: whatever was paused goes on. */
   private heal(): boolean {
     for (const run of this.runs.values()) {
-      const pending = this.signals.some(({ runId, signal }) => runId === run.id && signal.kind === 'command' && signal.command.kind === 'resume')
+      const pending = this.signals.some(
+        ({ runId, signal }) =>
+          runId === run.id && signal.kind === 'command' && signal.command.kind === 'resume',
+      )
       if (run.state.phase.kind === 'paused' && !pending) {
         this.command(run.id, { kind: 'resume' })
         return true
@@ -280,7 +339,8 @@ export class World {
     this.signals = this.signals.filter(({ signal }) => signal.kind === 'command')
     for (const run of this.runs.values()) {
       run.state = this.engine.fold(run.id, run.log, this.lookup)
-      this.publish(run, this.engine.outstanding(run.state, this.now))
+      run.tickedAt = 0
+      run.fresh = true
       this.send(run.id, { kind: 'look' })
     }
   }
@@ -295,14 +355,21 @@ export class World {
       if (this.answered.has(signal.id)) return
       this.answered.add(signal.id)
     }
-    const decision = this.engine.decide(run.state, signal, { now: this.now, blobs: new Map(), types: this.types })
+    const decision = this.engine.decide(run.state, signal, {
+      now: this.now,
+      blobs: new Map(),
+      types: this.types,
+    })
     this.decisions++
     if (decision.kind !== 'decided') throw new Violation('asked for a blob where there is none')
     if (decision.graph) this.rememberGraph(decision.graph)
-    if (signal.kind === 'command' && !decision.verdict) throw new Violation(`command ${signal.command.kind} got no verdict`)
+    if (signal.kind === 'command' && !decision.verdict)
+      throw new Violation(`command ${signal.command.kind} got no verdict`)
     for (const event of decision.events) this.record(run, event)
     this.checkWaits(run)
-    this.publish(run, decision.effects)
+    // Whoever loads or begins a run publishes all that it owes (R5).
+    this.publish(run, run.fresh ? this.engine.outstanding(run.state, this.now) : decision.effects)
+    run.fresh = false
     if (decision.report) this.command(decision.report.parentId, decision.report.command, decision.report.id)
     if (this.random.chance(0.05)) this.checkFold(run)
   }
@@ -316,7 +383,8 @@ export class World {
       if (run.completed.has(name)) throw new Violation(`${name} completed twice`)
       run.completed.add(name)
     }
-    if (event.type === 'step.waiting' || event.type === 'step.completed' || event.type === 'step.expanded') this.checkJoin(run, event.key)
+    if (event.type === 'step.waiting' || event.type === 'step.completed' || event.type === 'step.expanded')
+      this.checkJoin(run, event.key)
   }
 
   private publish(run: LiveRun, effects: readonly Effect[]): void {
@@ -324,13 +392,15 @@ export class World {
       switch (effect.kind) {
         case 'dispatch':
           this.checkDispatch(run, effect.task)
-          if (!this.lane.has(effect.task.id)) this.lane.set(effect.task.id, { task: effect.task, taken: false })
+          if (!this.lane.has(effect.task.id))
+            this.lane.set(effect.task.id, { task: effect.task, taken: false })
           break
         case 'child':
           this.startChild(run, effect)
           break
         case 'cancel_child':
-          if (this.runs.has(effect.childId)) this.command(effect.childId, { kind: 'cancel' }, undefined, `run:${run.id}`)
+          if (this.runs.has(effect.childId))
+            this.command(effect.childId, { kind: 'cancel' }, undefined, `run:${run.id}`)
           else this.refuseUnborn(run, effect.childId)
           break
         case 'halt':
@@ -345,8 +415,15 @@ export class World {
   /** A child that was owed and never began cannot report: its parent is told so. */
   private refuseUnborn(run: LiveRun, childId: string): void {
     for (const event of run.log) {
-      if (event.type !== 'step.waiting' || event.wait.kind !== 'child' || event.wait.childId !== childId) continue
-      this.command(run.id, { kind: 'child_finished', childId, key: event.key, round: event.round, outcome: 'cancelled' })
+      if (event.type !== 'step.waiting' || event.wait.kind !== 'child' || event.wait.childId !== childId)
+        continue
+      this.command(run.id, {
+        kind: 'child_finished',
+        childId,
+        key: event.key,
+        round: event.round,
+        outcome: 'cancelled',
+      })
       return
     }
   }
@@ -354,12 +431,24 @@ export class World {
   private startChild(run: LiveRun, effect: Extract<Effect, { kind: 'child' }>): void {
     const existing = this.runs.get(effect.childId)
     if (existing) {
-      if (effect.attempt > 1) this.command(effect.childId, { kind: 'retry' }, `${effect.childId}:retry:${effect.attempt}`, `run:${run.id}`)
+      if (effect.attempt > 1)
+        this.command(
+          effect.childId,
+          { kind: 'retry' },
+          `${effect.childId}:retry:${effect.attempt}`,
+          `run:${run.id}`,
+        )
       return
     }
     const body = run.state.graph.nodes.get(effect.node)?.body
     if (!body) throw new Error('only inline bodies here')
-    const parent = { runId: run.id, key: effect.key, round: effect.round, rootId: run.id, depth: (run.state.parent?.depth ?? 0) + 1 }
+    const parent = {
+      runId: run.id,
+      key: effect.key,
+      round: effect.round,
+      rootId: run.id,
+      depth: (run.state.parent?.depth ?? 0) + 1,
+    }
     const item = effect.item && 'value' in effect.item ? effect.item.value : undefined
     this.begin(effect.childId, body, effect.input, parent, item, effect.index)
   }
@@ -368,10 +457,16 @@ export class World {
     for (const [id, entry] of [...this.lane]) {
       if (entry.task.runId !== run.id || entry.taken) continue
       this.lane.delete(id)
-      this.send(run.id, { kind: 'dropped', key: entry.task.key, round: entry.task.round, attempt: entry.task.attempt })
+      this.send(run.id, {
+        kind: 'dropped',
+        key: entry.task.key,
+        round: entry.task.round,
+        attempt: entry.task.attempt,
+      })
     }
     for (const name of effect.attempts) {
-      if (!this.lane.has(this.engine.taskId(run.id, name.key, name.round, name.attempt))) this.send(run.id, { kind: 'dropped', ...name })
+      if (!this.lane.has(this.engine.taskId(run.id, name.key, name.round, name.attempt)))
+        this.send(run.id, { kind: 'dropped', ...name })
     }
   }
 
@@ -379,15 +474,24 @@ export class World {
 
   private checkFold(run: LiveRun): void {
     const folded = this.engine.fold(run.id, run.log, this.lookup)
-    if (!isDeepStrictEqual(strip(folded), strip(run.state))) throw new Violation(`R1: the fold of ${run.id} differs from its live state`)
+    if (!isDeepStrictEqual(strip(folded), strip(run.state)))
+      throw new Violation(`R1: the fold of ${run.id} differs from its live state`)
     const live = this.engine.outstanding(run.state, this.now)
-    if (!isDeepStrictEqual(this.engine.outstanding(folded, this.now), live)) throw new Violation('R5: the fold owes something else')
+    if (!isDeepStrictEqual(this.engine.outstanding(folded, this.now), live))
+      throw new Violation('R5: the fold owes something else')
     // What is owed to workers is in the lane, taken, or on its way back as a signal.
     for (const effect of live) {
       if (effect.kind !== 'dispatch' || this.lane.has(effect.task.id)) continue
+      // A retry that came due since the last tick is not published yet.
+      if ((run.state.timers.get(effect.task.key) ?? 0) > run.tickedAt) continue
       const { runId, key, round, attempt } = effect.task
       const reported = this.signals.some(
-        ({ runId: id, signal }) => id === runId && 'attempt' in signal && signal.key === key && signal.round === round && signal.attempt === attempt,
+        ({ runId: id, signal }) =>
+          id === runId &&
+          'attempt' in signal &&
+          signal.key === key &&
+          signal.round === round &&
+          signal.attempt === attempt,
       )
       if (!reported) throw new Violation(`R5: ${effect.task.id} is owed and nobody has it`)
     }
@@ -396,7 +500,8 @@ export class World {
   private checkWaits(run: LiveRun): void {
     if (this.engine.isFinished(run.state)) return
     const { status, waitingFor } = this.engine.statusOf(run.state)
-    if (this.engine.explain(run.state, this.now).length === 0) throw new Violation(`run ${run.id} is ${status} and waits for nothing`)
+    if (this.engine.explain(run.state, this.now).length === 0)
+      throw new Violation(`run ${run.id} is ${status} and waits for nothing`)
     if ((status === 'running' || status === 'waiting' || status === 'queued') && waitingFor.length === 0) {
       throw new Violation(`run ${run.id} is ${status} and names no wait`)
     }
@@ -406,7 +511,8 @@ export class World {
   }
 
   private checkDispatch(run: LiveRun, task: Omit<Task, 'workspace'>): void {
-    if (run.completed.has(`${task.key}/${task.round}`)) throw new Violation(`${task.key}/${task.round} was dispatched after it completed`)
+    if (run.completed.has(`${task.key}/${task.round}`))
+      throw new Violation(`${task.key}/${task.round} was dispatched after it completed`)
     this.checkJoin(run, task.key)
   }
 
@@ -420,9 +526,11 @@ export class World {
       const source = run.state.steps.get(edge.from)
       if (source?.routed?.includes(id)) taken++
       const failedInto = run.state.steps.get(id)?.error !== null
-      if (node.join === 'all' && (source?.routed ?? null) === null && !failedInto) throw new Violation(`${id} started before ${edge.from} was settled`)
+      if (node.join === 'all' && (source?.routed ?? null) === null && !failedInto)
+        throw new Violation(`${id} started before ${edge.from} was settled`)
     }
-    if (taken === 0 && run.state.steps.get(id)?.error === null) throw new Violation(`${id} started though no edge into it was taken`)
+    if (taken === 0 && run.state.steps.get(id)?.error === null)
+      throw new Violation(`${id} started though no edge into it was taken`)
   }
 }
 
