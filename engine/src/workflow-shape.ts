@@ -191,3 +191,20 @@ function unfold(schema: z.ZodType): z.ZodType[] {
   if (def.options) return def.options.flatMap(unfold)
   return [schema]
 }
+
+/** A copy without the parts at these pointers; in a list `null` takes their place, so that the others keep their numbers. */
+export function cutOut(value: Json, pointers: ReadonlySet<string>, at = ''): Json {
+  if (Array.isArray(value)) {
+    return value.map((item, index) => {
+      const pointer = `${at}/${index}`
+      return pointers.has(pointer) ? null : cutOut(item, pointers, pointer)
+    })
+  }
+  if (!isObject(value)) return value
+  const entries: [string, Json][] = []
+  for (const [key, item] of Object.entries(value)) {
+    const pointer = `${at}/${escapePointer(key)}`
+    if (!pointers.has(pointer)) entries.push([key, cutOut(item, pointers, pointer)])
+  }
+  return Object.fromEntries(entries)
+}

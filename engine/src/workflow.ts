@@ -12,18 +12,24 @@ import { nearestName } from './expression/index.ts'
 import { escapePointer, isObject, type Json, type JsonObject } from './json.ts'
 import { shown } from './schema/explain.ts'
 import { bodySchema, definitionSchema, ID_PATTERN } from './workflow-schema.ts'
-import { shapeProblems } from './workflow-shape.ts'
+import { cutOut, shapeProblems } from './workflow-shape.ts'
 
 export { workflowJsonSchema } from './workflow-schema.ts'
 
-export interface Normalisation {
-  readonly ok: true
+export interface NormalForm {
   readonly definition: Definition
   /** Where in the author's document a part of the normal form was written. */
   readonly toAuthor: (pointer: string) => string
 }
 
-export type Normalised = Normalisation | { readonly ok: false; readonly problems: Problem[] }
+export type Normalised =
+  | (NormalForm & { readonly ok: true; readonly partial: NormalForm })
+  | {
+      readonly ok: false
+      readonly problems: Problem[]
+      /** What is left when everything of a wrong shape is left out, so that the rest can be judged as well. */
+      readonly partial: NormalForm | null
+    }
 
 /** The name of a definition that has none: one that is submitted inline. */
 export const UNNAMED = 'unnamed'
@@ -31,25 +37,39 @@ export const UNNAMED = 'unnamed'
 export const MAX_BODY_NESTING = 8
 
 export function normaliseDefinition(value: Json): Normalised {
-  const problems = shapeProblems(definitionSchema, value, '')
   if (!isObject(value)) {
-    return {
-      ok: false,
-      problems: [
-        {
-          code: 'wrong_type',
-          message: `A workflow definition is a map with \`nodes\`, but this is ${shown(value)}.`,
-          pointer: '',
-        },
-      ],
-    }
+    const message = `A workflow definition is a map with \`nodes\`, but this is ${shown(value)}.`
+    return { ok: false, problems: [{ code: 'wrong_type', message, pointer: '' }], partial: null }
   }
+  const problems = shapeProblems(definitionSchema, value, '')
   const normaliser = new Normaliser()
   const definition = normaliser.definition(value)
+  const form = { definition, toAuthor: (pointer: string) => normaliser.toAuthor(pointer) }
   const all = [...problems, ...normaliser.problems]
   return all.length > 0
-    ? { ok: false, problems: all }
-    : { ok: true, definition, toAuthor: (pointer) => normaliser.toAuthor(pointer) }
+    ? { ok: false, problems: all, partial: partialForm(value, all) }
+    : { ok: true, ...form, partial: form }
+}
+
+/** Cutting out what is wrong can uncover more of it; after a few rounds that is given up. */
+const MAX_CUTS = 3
+
+function partialForm(value: JsonObject, problems: readonly Problem[]): NormalForm | null {
+  const wrong = new Set<string>()
+  let found = problems
+  for (let round = 0; round < MAX_CUTS; round++) {
+    for (const { pointer, code } of found) if (code !== 'missing_key') wrong.add(pointer)
+    const left = cutOut(value, wrong) as JsonObject
+    if (!isObject(left.nodes) && !Array.isArray(left.nodes)) return null
+    const normaliser = new Normaliser()
+    const shape = shapeProblems(definitionSchema, left, '')
+    const definition = normaliser.definition(left)
+    found = [...shape, ...normaliser.problems].filter(
+      ({ pointer, code }) => code !== 'missing_key' && !wrong.has(pointer),
+    )
+    if (found.length === 0) return { definition, toAuthor: (pointer) => normaliser.toAuthor(pointer) }
+  }
+  return null
 }
 
 /** What an id should look like, and what to write instead. */

@@ -55,7 +55,8 @@ export function settingsOf(
 ): NodeSettings {
   const info = CONTROL.get(node.type) ?? scope.types.get(node.type)
   if (!info) {
-    reportUnknown(node.type, `${scope.base}/nodes/${id}/type`, scope)
+    // Without any type the shape check has said so.
+    if (node.type !== '') reportUnknown(node.type, `${scope.base}/nodes/${id}/type`, scope)
     return { kind: 'unknown', info: null, labels: [], success: [] }
   }
   const { success } = info
