@@ -8,6 +8,10 @@
  *    keeps the run due. Both sides meet on the run's row, so a concurrent insert is seen whichever comes first.
  * 4. A row of `runs` is rewritten only when something in it changed; each run stands in the statement once, since parts
  *    of one statement do not see each other's writes. A parent in the same batch is merged with its child's report.
+ *
+ * Measured on two shared cores, fsync on, one completed step per run: single rows 1,900/s; batches of 100 runs
+ * 38,000–48,000/s, of 300 65,000/s; with a change of status 18,000–35,000/s. Measured alternatives: rewriting each run's
+ * row in every append, 44,000/s instead of 65,000/s; one form of the statement for every batch, single rows 1,160/s.
  */
 import type { RunEvent } from '@weft/engine'
 import { bigintArray, booleanArray, integerArray, jsonArray, textArray, uuidArray } from './binary-array.ts'

@@ -59,6 +59,10 @@ from unnest($1::text[], $2::text[], $3::text[]) as s (workspace, route, key)
 join idempotency_keys k using (workspace, route, key)
 where k.run_id is not null`
 
+/**
+ * Measured on two shared cores, 200 submits at once, fsync on: 25,000–34,000 runs/s with one, two or four commits in
+ * flight alike; one at a time 1,500–1,750/s. Two, so that one slow commit does not hold up those who come after it.
+ */
 const ROWS_PER_COMMIT = 200
 const COMMITS_IN_FLIGHT = 2
 
@@ -92,8 +96,8 @@ async function beginAll(pool: Pool, batch: readonly NewRun[]): Promise<BeginOutc
   const late = runs.filter((run) => run.idempotency !== undefined && !begun.has(run.id))
   const holders = late.length > 0 ? await holdersOf(pool, late) : null
   return batch.map((run) => {
-    const isBegun = begun.has(run.id) && run === byId.get(run.id)
-    if (isBegun) return { kind: 'begun' }
+    // Of several submits of one id in one batch the first has begun it.
+    if (begun.delete(run.id)) return { kind: 'begun' }
     const holder = run.idempotency && holders?.get(nameOfKey(run.workspace, run.idempotency))
     if (!holder) return { kind: 'exists', runId: run.id }
     if (holder.bodyHash !== run.idempotency?.bodyHash) return { kind: 'key_reused' }

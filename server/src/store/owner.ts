@@ -66,6 +66,16 @@ export async function openOwner(database: Database, clock: Clock, name: string):
     }
   }
 
+  function requireOwned(runs: readonly { readonly runId: string }[]): void {
+    for (const { runId } of runs) {
+      const partition = partitionOf(runId)
+      if (owned.has(partition)) continue
+      throw new SessionLost(
+        `the session of ${name} does not own partition ${partition} of run ${runId}; nothing was written`,
+      )
+    }
+  }
+
   try {
     await client.query(SESSION_SETTINGS)
   } catch (error) {
@@ -102,13 +112,7 @@ export async function openOwner(database: Database, clock: Clock, name: string):
 
     async append(batch) {
       if (batch.length === 0) return
-      for (const { runId } of batch) {
-        const partition = partitionOf(runId)
-        if (owned.has(partition)) continue
-        throw new SessionLost(
-          `the session of ${name} does not own partition ${partition} of run ${runId}; nothing was written`,
-        )
-      }
+      requireOwned(batch)
       const statement = appendStatement(batch, clock.now())
       try {
         await onSession((session) => session.query(statement))
@@ -123,6 +127,7 @@ export async function openOwner(database: Database, clock: Clock, name: string):
 
     async postpone(runs) {
       if (runs.length === 0) return
+      requireOwned(runs)
       const values = [uuidArray(runs.map((run) => run.runId)), bigintArray(runs.map((run) => run.wakeAt))]
       await onSession((session) => session.query({ name: 'postpone', text: POSTPONE, values })).catch(
         rethrowTranslated,
@@ -130,6 +135,7 @@ export async function openOwner(database: Database, clock: Clock, name: string):
     },
 
     async quarantine({ runId, reason }) {
+      requireOwned([{ runId }])
       await onSession((session) =>
         session.query('update runs set stuck_reason = $2 where id = $1', [runId, columnText(reason)]),
       ).catch(rethrowTranslated)
