@@ -5,12 +5,12 @@
  * of the kills take the PostgreSQL along. Afterwards everything must drain and every check must hold.
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { type Random, randomFrom } from '../random.ts'
 import { freePort, newApiKey, newDataDirectory, removeDataDirectory, WeftProcess } from '../weft-process.ts'
 import { checkEndings, checkLedger, checkViews, type LedgerFindings, readRuns } from './checks.ts'
 import { ApiClient } from './client.ts'
 import { Driver } from './driver.ts'
 import { type Outside, startOutside } from './outside.ts'
-import { type Random, randomFrom } from './random.ts'
 
 export const LEAST_UNFINISHED = 20
 export const LEAST_IN_FLIGHT = 5

@@ -4,8 +4,8 @@
  * Owns: which runs were accepted and what each must end as. A run counts as accepted when the API answered its submit.
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Random } from '../random.ts'
 import type { ApiClient } from './client.ts'
-import type { Random } from './random.ts'
 import { inputOf, LOADS, type Load, type LoadInput } from './workflows.ts'
 
 export interface AcceptedRun {

@@ -5,7 +5,7 @@
  * Outputs hold nothing that a repeated call would change (the flaky endpoint counts its calls).
  */
 import type { JsonObject } from '@weft/engine'
-import type { Random } from './random.ts'
+import type { Random } from '../random.ts'
 
 export interface Ending {
   readonly status: 'completed' | 'failed'

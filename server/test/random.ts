@@ -1,4 +1,4 @@
-/** Chance from a seed (mulberry32), so that a printed seed draws the same kills and the same load again. */
+/** Chance from a seed (mulberry32), so that a printed seed draws the same trial again. */
 export interface Random {
   /** 0 ≤ x < 1. */
   next(): number
