@@ -471,3 +471,26 @@ function withoutPassword(address: string): string {
     if (/password|secret|key|token/i.test(name)) url.searchParams.set(name, '***')
   return url.href
 }
+
+export interface CliEnvironment {
+  /** The server that WEFT_URL names. */
+  readonly url: string | null
+  readonly apiKey: string | null
+  /** Where a server of this machine would have left its address and its key. */
+  readonly dataDirectory: string
+  /** NO_COLOR is set, or the terminal cannot show any. */
+  readonly noColour: boolean
+}
+
+/** What the CLI reads of the environment: where its server is, and how to print. */
+export function cliEnvironment(
+  directory: string = process.cwd(),
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): CliEnvironment {
+  return {
+    url: environment['WEFT_URL']?.trim() || null,
+    apiKey: environment['WEFT_API_KEY']?.trim() || null,
+    dataDirectory: new Reading({}, environment).dataDirectory({ directory }),
+    noColour: Boolean(environment['NO_COLOR']) || environment['TERM'] === 'dumb',
+  }
+}

@@ -18,6 +18,9 @@ import { ROLES, type Role } from './schemas.ts'
 const KEY_CACHE_MS = 10_000
 const CACHED_KEYS = 1_000
 
+/** What the store keeps of a key. */
+export const hashApiKey = (key: string): string => hash('sha256', key, 'hex')
+
 export class Keys {
   readonly #store: Store
   readonly #clock: Clock
@@ -38,7 +41,7 @@ export class Keys {
           ? 'The request carries no API key'
           : 'The Authorization header is not of the form `Bearer <key>`',
       )
-    const hashed = hash('sha256', token, 'hex')
+    const hashed = hashApiKey(token)
     const known = this.#known.get(hashed)
     if (known && known.until > this.#clock.monotonic()) return this.#unlessExpired(known)
     return this.#look(hashed)

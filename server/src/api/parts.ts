@@ -38,6 +38,8 @@ export interface ApiParts {
   readonly metrics: Pick<Metrics, 'request' | 'refused' | 'contentType' | 'text'>
   readonly graphs: GraphCatalog
   readonly nodeTypes: NodeTypeSource
+  /** Why runs do not move on at the moment, although requests are answered; `null` when they do. */
+  readonly trouble: () => string | null
 }
 
 /** What the handlers in `routes/` work with. */

@@ -75,10 +75,12 @@ export function opsHandlers(
         check(() => store.ping()),
         check(() => transport.tasks.depth()),
       ])
-      const isReady = database.ok && lanes.ok && !parts.stopping.aborted
+      const trouble = parts.trouble()
+      const runs = trouble === null ? { ok: true } : { ok: false, error: trouble }
+      const isReady = database.ok && lanes.ok && runs.ok && !parts.stopping.aborted
       return {
         status: isReady ? 200 : 503,
-        body: { status: isReady ? 'ready' : 'not_ready', dependencies: { database, transport: lanes } },
+        body: { status: isReady ? 'ready' : 'not_ready', dependencies: { database, transport: lanes, runs } },
       }
     },
     async metrics() {

@@ -1,0 +1,343 @@
+/**
+ * The only place that constructs things: configuration in, a running Weft out.
+ *
+ * Parts start from the ground up (database, store, transport, coordinator, worker, API) and stop the other way round: the
+ * API stops taking, the worker drains, the coordinator commits what is left. The data directory's `server.json` says from
+ * the first moment who is serving it.
+ */
+import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import type { NodeTypeInfo, NodeTypes } from '@weft/engine'
+import packageJson from '../package.json' with { type: 'json' }
+import type { Api } from './api/app.ts'
+import { type SystemClock, systemClock } from './clock.ts'
+import type { Config } from './config.ts'
+import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
+import { createLog, type Log } from './log.ts'
+import { ensureApiKey, refuseSecondServer, writeServerFile } from './server-file.ts'
+import type { Service } from './service.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts'
+import { openStore } from './store/postgres.ts'
+import type { Store } from './store/store.ts'
+import { memoryTransport } from './transport/memory.ts'
+import type { Transport } from './transport/transport.ts'
+import { createUpkeep, followDatabaseClock } from './upkeep.ts'
+
+export const VERSION: string = packageJson.version
+export const DEFAULT_WORKSPACE = 'default'
+const POOL_SIZE = 10
+
+export interface StartOptions {
+  readonly clock?: SystemClock
+  readonly log?: Log
+  /** What takes a moment at the start, for the person who waits. */
+  readonly progress?: (message: string) => void
+}
+
+export interface Weft {
+  /** Where the API answers. */
+  readonly url: string
+  readonly apiKey: string
+  readonly config: Config
+  readonly database: {
+    /** Of the server, such as `18.4`. */
+    readonly version: string
+    /** Weft brought it. */
+    readonly isEmbedded: boolean
+    readonly settings: Readonly<Record<string, string>>
+  }
+  /** From the call of `startWeft` until everything was ready. */
+  readonly readyAfterMs: number
+  /** The way of `POST /runs` within the process. */
+  readonly submit: Api['submit']
+  readonly store: Store
+  readonly transport: Transport
+  /** Resolves when everything has ended; may be called again. */
+  stop(): Promise<void>
+}
+
+export class PortInUse extends Error {
+  override readonly name = 'PortInUse'
+  readonly code = 'port_in_use'
+  constructor(host: string, port: number) {
+    super(
+      `port ${port} of ${host} is in use by another program. Stop that one, or choose another port: WEFT_PORT=${port + 1}, or WEFT_PORT=0 for a free one.`,
+    )
+  }
+}
+
+/** Starts everything, or rejects with a sentence for the person at the terminal and leaves nothing behind. */
+export async function startWeft(config: Config, options: StartOptions = {}): Promise<Weft> {
+  const clock = options.clock ?? systemClock()
+  const log = options.log ?? createLog({ level: config.logLevel, format: config.logFormat })
+  const began = clock.monotonic()
+  const started = new Started(log)
+  try {
+    // Modules that take a while to load do so while the database starts.
+    const modules = loadModules()
+    modules.catch(() => {})
+    await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
+    await refuseSecondServer(config.dataDirectory, clock)
+    const file = {
+      url: `http://${bracketed(config.host)}:${config.port}`,
+      pid: process.pid,
+      startedAt: Math.round(clock.now()),
+    }
+    started.add('server.json', await writeServerFile(config.dataDirectory, { ...file, starting: true }))
+
+    const embedded =
+      config.databaseUrl === null ? await startDatabase(config, clock, log, options.progress) : null
+    if (embedded) started.add('PostgreSQL', () => embedded.stop())
+    const name = `${hostname()}-${process.pid}`
+    const store = await openStore({
+      url: embedded?.url ?? (config.databaseUrl as string),
+      clock,
+      applicationName: `weft ${name}`,
+      poolSize: POOL_SIZE,
+      log,
+    })
+    started.add('store', () => store.close())
+    await followDatabaseClock(store, clock)
+
+    const parts = await construct(config, { store, clock, log, name, modules: await modules })
+    started.add('transport', () => parts.transport.close())
+    started.add('egress', () => parts.egress.close())
+    started.add('sandbox', () => parts.builtIn.close())
+    const apiKey = await ensureApiKey(config.dataDirectory, config.apiKey, clock)
+    await parts.registerKey(apiKey)
+    for (const service of [parts.upkeep, parts.coordinator, parts.worker]) await started.start(service)
+    started.add('node types', parts.watchNodes())
+    await started.start(parts.api).catch((error: unknown) => {
+      throw portInUse(error, config) ?? error
+    })
+    const url = parts.api.url()
+    await writeServerFile(config.dataDirectory, { ...file, url })
+    const { version, settings } = await store.describe()
+    return {
+      url,
+      apiKey,
+      config,
+      database: { version, isEmbedded: embedded !== null, settings },
+      readyAfterMs: clock.monotonic() - began,
+      submit: parts.api.submit,
+      store,
+      transport: parts.transport,
+      stop: () => started.stop(),
+    }
+  } catch (error) {
+    await started.stop()
+    throw error
+  }
+}
+
+function startDatabase(
+  config: Config,
+  clock: SystemClock,
+  log: Log,
+  progress: ((message: string) => void) | undefined,
+): Promise<EmbeddedPostgres> {
+  const database = log.child({ part: 'database' })
+  return startEmbeddedPostgres({
+    dataDirectory: config.dataDirectory,
+    clock,
+    log: (message) => database.warn(message),
+    ...(progress ? { progress } : {}),
+  })
+}
+
+type Modules = Awaited<ReturnType<typeof loadModules>>
+
+async function loadModules() {
+  const [api, auth, coordinator, egress, metrics, nodes, registry, credentials, worker] = await Promise.all([
+    import('./api/app.ts'),
+    import('./api/auth.ts'),
+    import('./coordinator/coordinator.ts'),
+    import('./egress/egress.ts'),
+    import('./metrics.ts'),
+    import('./nodes/built-in.ts'),
+    import('./nodes/registry.ts'),
+    import('./worker/credentials.ts'),
+    import('./worker/worker.ts'),
+  ])
+  return {
+    ...api,
+    ...auth,
+    ...coordinator,
+    ...egress,
+    ...metrics,
+    ...nodes,
+    ...registry,
+    ...credentials,
+    ...worker,
+  }
+}
+
+interface Ground {
+  readonly store: Store
+  readonly clock: SystemClock
+  readonly log: Log
+  readonly name: string
+  readonly modules: Modules
+}
+
+async function construct(config: Config, { store, clock, log, name, modules }: Ground) {
+  const transport = memoryTransport({ clock })
+  const metrics = modules.createMetrics()
+  metrics.observe({ queues: () => transport.tasks.depth(), runs: () => store.runs.counts() })
+  const egress = modules.createEgress({ allow: config.egressAllow })
+  const builtIn = modules.builtInNodes({ clock, codeThreads: config.workerConcurrency.get('code') ?? 1 })
+  const registry = modules.createRegistry({
+    builtIn: builtIn.types,
+    ...(config.nodesFolder === null ? {} : { folder: config.nodesFolder }),
+  })
+  const nodesLog = log.child({ part: 'nodes' })
+  for (const { file, message } of await registry.load()) nodesLog.error({ file }, message)
+  const types = await knownTypes(store, clock, registry)
+  const graphs: GraphCatalog = createGraphCatalog(store, types.current)
+  const coordinator = modules.createCoordinator({
+    store,
+    transport,
+    graphs,
+    types: types.current,
+    clock,
+    log,
+    metrics: metrics.coordinator,
+    name: `${name} coordinator`,
+  })
+  const worker = modules.createWorker({
+    name,
+    transport,
+    store,
+    registry,
+    credentials: modules.environmentCredentials(config.credentials),
+    egress,
+    clock,
+    log,
+    concurrency: config.workerConcurrency,
+  })
+  const api = modules.createApi({
+    settings: { host: config.host, port: config.port, version: VERSION },
+    store,
+    transport,
+    clock,
+    log: log.child({ part: 'api' }),
+    metrics,
+    graphs,
+    nodeTypes: { current: types.current, served: () => new Set(registry.names()) },
+    trouble: coordinator.trouble,
+  })
+  return {
+    transport,
+    egress,
+    builtIn,
+    coordinator,
+    worker,
+    api,
+    upkeep: createUpkeep({ store, clock, log, retentionMs: config.retentionMs }),
+    async registerKey(apiKey: string): Promise<void> {
+      const hash = modules.hashApiKey(apiKey)
+      await store.keys.ensure({
+        workspace: DEFAULT_WORKSPACE,
+        hash,
+        name: 'first',
+        role: 'admin',
+        at: clock.now(),
+      })
+    },
+    watchNodes(): () => void {
+      if (!config.watchNodes) return () => {}
+      return registry.watch(clock, (file, problems) => {
+        if (problems.length === 0) nodesLog.info({ file }, 'node types were loaded again')
+        for (const problem of problems) nodesLog.error({ file: problem.file }, problem.message)
+      })
+    },
+  }
+}
+
+/** The types of this process, and those that workers before it have left in the store: their steps wait, they do not fail. */
+async function knownTypes(
+  store: Store,
+  clock: SystemClock,
+  registry: { types(): NodeTypes; onChange(listener: () => void): () => void },
+): Promise<{ current(): NodeTypes }> {
+  const left = await store.nodeTypes.list({ workspace: DEFAULT_WORKSPACE })
+  let current: NodeTypes = new Map()
+  const merge = (): void => {
+    const types = new Map<string, NodeTypeInfo>(left.map((info) => [info.type, info]))
+    for (const [type, info] of registry.types()) types.set(type, info)
+    current = types
+  }
+  const register = (): Promise<void> => {
+    const types = [...registry.types().values()].filter(({ kind }) => kind === 'task')
+    return store.nodeTypes.register({ workspace: DEFAULT_WORKSPACE, types, at: clock.now() })
+  }
+  merge()
+  await register()
+  registry.onChange(() => {
+    merge()
+    register().catch(() => {
+      // Registered again at the next change or start; this process knows them in any case.
+    })
+  })
+  return { current: () => current }
+}
+
+/** What is running, in the order in which it started; stops the other way round. */
+class Started {
+  readonly #log: Log
+  readonly #stops: { readonly name: string; readonly stop: () => unknown }[] = []
+  #stopping: Promise<void> | null = null
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  add(name: string, stop: () => unknown): void {
+    this.#stops.push({ name, stop })
+  }
+
+  async start(service: Service): Promise<void> {
+    // Also one that fails to start may hold something.
+    this.add(service.name, () => service.stop())
+    await service.start()
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stopAll()
+    return this.#stopping
+  }
+
+  async #stopAll(): Promise<void> {
+    for (const { name, stop } of this.#stops.reverse()) {
+      try {
+        await stop()
+      } catch (error) {
+        this.#log.error({ error }, `${name} did not stop cleanly`)
+      }
+    }
+  }
+}
+
+function portInUse(error: unknown, config: Config): PortInUse | null {
+  return (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    ? new PortInUse(config.host, config.port)
+    : null
+}
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)
+
+/**
+ * Stops on SIGTERM or SIGINT and resolves to the exit code: 0, or 1 when a second signal says not to wait.
+ */
+export function untilStopped(weft: Weft): Promise<number> {
+  return new Promise((resolve) => {
+    let signals = 0
+    const onSignal = (): void => {
+      signals++
+      if (signals > 1) resolve(1)
+      else void weft.stop().then(() => resolve(0))
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+}
