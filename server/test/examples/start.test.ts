@@ -1,0 +1,105 @@
+/**
+ * `npm start` as somebody meets it first: an empty data directory, no terminal, nothing configured. What it says must be
+ * what happened, and when it is told to end nothing may be left.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Client } from '../../src/cli/client.ts'
+
+const START = join(import.meta.dirname, '..', '..', '..', 'scripts', 'start.mjs')
+
+interface Started {
+  readonly child: ChildProcess
+  /** Everything that was printed until the tour was over. */
+  readonly printed: string
+  readonly weft: Client
+  readonly service: string
+}
+
+let home: string
+let child: ChildProcess | undefined
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'weft-start-'))
+})
+afterEach(async () => {
+  if (child?.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit')
+  await rm(home, { recursive: true, force: true })
+})
+
+async function start(environment: Record<string, string> = {}): Promise<Started> {
+  const dataDirectory = join(home, 'data')
+  const started = spawn(process.execPath, [START], {
+    cwd: home,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env.PATH,
+      HOME: home,
+      WEFT_DATA_DIR: dataDirectory,
+      WEFT_PORT: '0',
+      WEFT_TOUR_SERVICE_PORT: '0',
+      ...environment,
+    },
+  })
+  child = started
+  const printed = await new Promise<string>((resolve, reject) => {
+    let text = ''
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        text += part
+        if (text.includes('Weft goes on at ')) resolve(text)
+      })
+    }
+    started.once('exit', (code) => reject(new Error(`npm start ended with ${code}:\n${text}`)))
+  })
+  const { url } = JSON.parse(await readFile(join(dataDirectory, 'server.json'), 'utf8')) as { url: string }
+  const apiKey = (await readFile(join(dataDirectory, 'api-key'), 'utf8')).trim()
+  const service = /service (http:\S+)/.exec(printed)?.[1] ?? ''
+  return { child: started, printed, weft: new Client({ url, apiKey }), service }
+}
+
+const read = async <Answer>(url: string): Promise<Answer> => (await fetch(url)).json() as Promise<Answer>
+
+const onlyRun = async (weft: Client): Promise<{ status: string; error: { message: string } | null }> => {
+  const { items } = await weft.call<{ items: { status: string; error: { message: string } | null }[] }>(
+    'GET',
+    '/api/v1/runs',
+    { query: { workflow: 'http-to-slack' } },
+  )
+  expect(items).toHaveLength(1)
+  return items[0] as (typeof items)[number]
+}
+
+test('prints the message that the Slack receiver recorded, stays up, and leaves nothing behind', async () => {
+  const { child, printed, weft, service } = await start()
+  const { nonce } = await read<{ nonce: string }>(`${service}/nonce`)
+  const messages = await read<{ text: string }[]>(`${service}/slack/messages`)
+  expect(messages).toHaveLength(1)
+  const text = messages[0]?.text ?? ''
+  expect(text).toContain(nonce)
+  expect(printed).toContain(text)
+  expect(printed).toMatch(/ready in [\d.]+ s, own PostgreSQL 18\S*, fsync on/)
+  expect((await onlyRun(weft)).status).toBe('completed')
+
+  const postgres = join(home, 'data', 'postgres', 'postmaster.pid')
+  const postgresPid = Number((await readFile(postgres, 'utf8')).split('\n')[0])
+  expect(child.exitCode).toBeNull()
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  expect(await exited).toEqual([0, null])
+  expect(existsSync(postgres)).toBe(false)
+  expect(() => process.kill(postgresPid, 0)).toThrow()
+  await expect(fetch(service)).rejects.toThrow()
+})
+
+test('says which step failed when the receiver answers 500', async () => {
+  const { printed, weft } = await start({ WEFT_TOUR_SLACK_STATUS: '500' })
+  const run = await onlyRun(weft)
+  expect(run.status).toBe('failed')
+  expect(printed).toMatch(/Run \S+ ended failed at step `alarm`: slack_unavailable/)
+})
