@@ -153,6 +153,7 @@ export const ROUTES = {
     method: 'GET',
     path: '/runs/:id/graph',
     role: 'viewer',
+    query: s.graphQuery,
     summary: 'The definition in force with the state of every node and edge, for drawing',
     answers: { 200: s.runGraph },
   },

@@ -143,6 +143,7 @@ export const runsQuery = z.strictObject({
       return result
     }),
   parentId: z.string().max(100).optional(),
+  stuck: z.enum(['true']).optional().describe('runs in quarantine only'),
   reference: z
     .string()
     .max(300)
@@ -155,6 +156,14 @@ export const runsQuery = z.strictObject({
 export const eventsQuery = z.strictObject({
   after: z.coerce.number().int().min(0).default(0).describe('events with a greater `seq`'),
   limit: z.coerce.number().int().min(1).max(1000).default(200),
+})
+
+export const graphQuery = z.strictObject({
+  version: z
+    .string()
+    .max(100)
+    .optional()
+    .describe('hash of one of the run’s definitions; the one in force by default'),
 })
 
 export const pageQuery = z.strictObject({ cursor, limit })
@@ -215,7 +224,12 @@ export const runSummary = z.object({
 })
 
 export const runOutcome = runSummary.extend({ output: json })
-export const runDetail = runOutcome.extend({ input: json, steps: z.array(json), warnings: z.array(warning) })
+export const runDetail = runOutcome.extend({
+  input: json,
+  versions: z.array(z.string()),
+  steps: z.array(json),
+  warnings: z.array(warning),
+})
 
 export const runEvent = z.looseObject({ seq: z.number(), type: z.string(), at: time })
 export const runEvents = page(runEvent).describe('`nextCursor` is the next `after`')
@@ -316,7 +330,7 @@ export const readiness = z.object({
   status: z.enum(['ready', 'not_ready']),
   dependencies: z.record(
     z.string(),
-    z.object({ ok: z.boolean(), ms: z.number(), error: z.string().optional() }),
+    z.object({ ok: z.boolean(), ms: z.number().optional(), error: z.string().optional() }),
   ),
 })
 export const about = z.object({

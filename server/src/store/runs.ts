@@ -106,7 +106,7 @@ function referenced(reference: string): SQL | undefined | null {
 }
 
 function conditions(filter: RunFilter): (SQL | undefined)[] {
-  const { workspace, status, workflow, labels, parentId, cursor } = filter
+  const { workspace, status, workflow, labels, parentId, stuck, cursor } = filter
   if (parentId !== undefined && !isRunId(parentId)) return [sql`false`]
   return [
     eq(runs.workspace, workspace),
@@ -115,6 +115,7 @@ function conditions(filter: RunFilter): (SQL | undefined)[] {
     status?.every((name) => UNFINISHED.has(name)) ? isNull(runs.finishedAt) : undefined,
     status?.every((name) => name === 'failed') ? isNotNull(runs.error) : undefined,
     workflow === undefined ? undefined : eq(runs.workflow, workflow),
+    stuck ? isNotNull(runs.stuckReason) : undefined,
     labels && Object.keys(labels).length > 0
       ? sql`${runs.labels} @> ${JSON.stringify(labels)}::jsonb and ${runs.labels} <> '{}'::jsonb`
       : undefined,

@@ -61,6 +61,8 @@ export interface RunFilter {
   readonly workflow?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly parentId?: string
+  /** In quarantine. */
+  readonly stuck?: true
   readonly limit: number
   /** Opaque; from the previous page. */
   readonly cursor?: string

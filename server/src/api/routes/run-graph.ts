@@ -1,29 +1,34 @@
 /** A run as a picture's data: nodes in layers with their status, edges with what became of them. */
 import { type Edge, type Graph, type RunState, viewRun } from '@weft/engine'
 
-export function drawRun(state: RunState, taken: (key: string) => boolean) {
-  const { graph } = state
+/** `graph`: one of the run's definitions; steps that it does not have are left out. */
+export function drawRun(state: RunState, graph: Graph, taken: (key: string) => boolean) {
   const view = viewRun(state, taken)
+  const steps = new Map(view.steps.map((step) => [step.id, step]))
   const layers = layersOf(graph)
   return {
     runId: state.id,
     hash: graph.hash,
     versions: view.versions,
     definition: graph.definition,
-    nodes: view.steps.map((step) => ({
-      id: step.id,
-      type: step.type,
-      kind: graph.nodes.get(step.id)?.kind ?? 'unknown',
-      name: step.name,
-      layer: layers.get(step.id) ?? 0,
-      status: step.status,
-      label: step.label,
-      attempts: step.attempts,
-      items: step.items,
-      forEach: graph.nodes.get(step.id)?.forEach != null,
-      startedAt: step.startedAt,
-      settledAt: step.settledAt,
-    })),
+    nodes: graph.order.map((id) => {
+      const node = graph.nodes.get(id)
+      const step = steps.get(id)
+      return {
+        id,
+        type: node?.type ?? '',
+        kind: node?.kind ?? 'unknown',
+        name: graph.definition.nodes[id]?.name ?? null,
+        layer: layers.get(id) ?? 0,
+        forEach: node?.forEach != null,
+        status: step?.status ?? 'pending',
+        label: step?.label ?? null,
+        attempts: step?.attempts ?? 0,
+        items: step?.items ?? null,
+        startedAt: step?.startedAt ?? null,
+        settledAt: step?.settledAt ?? null,
+      }
+    }),
     edges: [...graph.nodes.values()].flatMap((node) =>
       node.outgoing.map((edge) => ({
         from: edge.from,
@@ -37,7 +42,7 @@ export function drawRun(state: RunState, taken: (key: string) => boolean) {
 }
 
 /** Length of the longest way from a root, per node. */
-export function layersOf(graph: Graph): Map<string, number> {
+function layersOf(graph: Graph): Map<string, number> {
   const layers = new Map<string, number>()
   for (const id of graph.order) {
     const sources = graph.nodes.get(id)?.incoming ?? []

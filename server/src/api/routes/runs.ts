@@ -1,5 +1,5 @@
 /** Runs: what there is, what happened, why it is not moving, and the commands. */
-import { type Command, explain, viewRun } from '@weft/engine'
+import { type Command, explain, type Graph, type RunState, viewRun } from '@weft/engine'
 import type { Answer, Call, Handlers } from '../call.ts'
 import type { RouteName } from '../contract.ts'
 import { ApiError } from '../errors.ts'
@@ -83,9 +83,10 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
       )
     },
     runEvents: (call) => runEvents(parts, call),
-    async runGraph({ principal, params }) {
+    async runGraph({ principal, params, query }) {
       const state = await reader.state(await reader.row(principal.workspace, params.id))
-      return { status: 200, body: drawRun(state, await reader.taken(state)) }
+      const graph = await graphOf(parts, state, query.version)
+      return { status: 200, body: drawRun(state, graph, await reader.taken(state)) }
     },
     async runWhy({ principal, params }) {
       const row = await reader.row(principal.workspace, params.id)
@@ -157,6 +158,19 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
   }
 }
 
+async function graphOf(
+  { graphs }: HandlerParts,
+  state: RunState,
+  version: string | undefined,
+): Promise<Graph> {
+  if (version === undefined || version === state.graph.hash) return state.graph
+  if (state.versions.includes(version)) return graphs.get(version)
+  throw ApiError.of(
+    'invalid_query',
+    `Run ${state.id} never had the definition ${version}. It had: ${state.versions.join(', ')}.`,
+  )
+}
+
 type CommandRoute = Extract<
   RouteName,
   'cancelRun' | 'pauseRun' | 'resumeRun' | 'retryRun' | 'resolveStep' | 'sendMessage'
@@ -164,7 +178,7 @@ type CommandRoute = Extract<
 
 async function listRuns({ store }: HandlerParts, { principal, query }: Call<'listRuns'>): Promise<Answer> {
   const { workspace } = principal
-  const { status, workflow, label, parentId, reference, cursor, limit } = query
+  const { status, workflow, label, parentId, stuck, reference, cursor, limit } = query
   if (reference !== undefined) {
     const { ids } = await store.runs.find({ workspace, reference })
     const rows = await Promise.all(ids.slice(0, limit).map((id) => store.runs.get({ workspace, id })))
@@ -180,6 +194,7 @@ async function listRuns({ store }: HandlerParts, { principal, query }: Call<'lis
     ...(workflow === undefined ? {} : { workflow }),
     ...(Object.keys(label).length > 0 ? { labels: label } : {}),
     ...(parentId === undefined ? {} : { parentId }),
+    ...(stuck === undefined ? {} : { stuck: true }),
     ...(cursor === undefined ? {} : { cursor }),
   })
   return { status: 200, body: { items: page.items.map(summaryOf), nextCursor: page.nextCursor } }

@@ -1,0 +1,167 @@
+/** `weft approvals …`, `weft approve`, `weft reject`: what waits for a person, and the decision. */
+import type { Json } from '@weft/engine'
+import { Command } from 'commander'
+import type { Client } from './client.ts'
+import { action, type CliContext, type Session } from './context.ts'
+import { CliError, EXIT } from './exit.ts'
+import { durationText, type Piece, plain, table } from './paint.ts'
+import { resolveRun } from './reference.ts'
+import { type Approval, type CommandAnswer, collect, type Page } from './shapes.ts'
+import { gather, readJson, readPairs } from './values.ts'
+
+const MOST = 10_000
+
+export function approvalsCommand(context: CliContext): Command {
+  const approvals = new Command('approvals')
+    .summary('list and decide what waits for a person')
+    .description('Lists and decides what waits for a person.')
+  approvals
+    .command('list')
+    .description('Lists approvals, the newest first; the open ones unless told otherwise.')
+    .option('-s, --status <status>', 'open, approved, rejected, timeout, closed, superseded, or all', 'open')
+    .option('-r, --run <run>', 'of this run only')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weft approvals list\n  weft approvals list --status all --run @last --json',
+    )
+    .action(action(context, list))
+  approvals
+    .command('get')
+    .description('Shows an approval with its form.')
+    .argument('<approval>', 'its id, or a run that has exactly one open approval')
+    .addHelpText('after', '\nExamples:\n  weft approvals get @last')
+    .action(action(context, get))
+  approvals.addCommand(decideCommand(context, 'approve'))
+  approvals.addCommand(decideCommand(context, 'reject'))
+  return approvals
+}
+
+interface DecideOptions {
+  readonly comment?: string
+  readonly data?: string
+  readonly set: string[]
+}
+
+export const decideCommand = (context: CliContext, decision: 'approve' | 'reject'): Command =>
+  new Command(decision)
+    .summary(`${decision} what waits for a person`)
+    .description(
+      `${decision === 'approve' ? 'Approves' : 'Rejects'} what waits for a person. Exit code 6 when it was decided before.`,
+    )
+    .argument('<approval>', 'its id, or a run that has exactly one open approval')
+    .option('-c, --comment <text>', 'why')
+    .option('-i, --set <name=value>', 'one value of the form; may be repeated', gather, [])
+    .option('--data <json>', 'the form’s data as JSON, from a file (@data.json), or from stdin (-)')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  weft ${decision} @last\n  weft ${decision} @last:order-triage -i amount=12 --comment "as agreed"`,
+    )
+    .action(
+      action(context, async (session, reference: string, options: DecideOptions) => {
+        const client = await session.client()
+        const approval = await find(client, reference)
+        const answer = await client.call<CommandAnswer>(
+          'POST',
+          `/api/v1/approvals/${encodeURIComponent(approval.id)}/decide`,
+          {
+            body: { decision, comment: options.comment, data: await formData(session, options) },
+          },
+        )
+        if (session.isJson) session.json({ ...answer, approvalId: approval.id, runId: approval.runId })
+        else
+          session.line(
+            `${decision === 'approve' ? 'approved' : 'rejected'}  ${plain(approval.title)}  ${session.paint('dim', approval.runId)}`,
+          )
+        return 0
+      }),
+    )
+
+async function formData(session: Session, options: DecideOptions): Promise<Json | undefined> {
+  if (options.set.length > 0 && options.data !== undefined)
+    throw new CliError(EXIT.invalid, 'Give the form’s data either by -i or by --data, not by both.')
+  if (options.data !== undefined) return readJson(options.data, '--data', session.context.terminal)
+  return options.set.length > 0 ? readPairs(options.set, '-i') : undefined
+}
+
+async function list(session: Session, options: { status: string; run?: string }): Promise<number> {
+  const client = await session.client()
+  const query = {
+    status: options.status === 'all' ? undefined : options.status,
+    runId: options.run === undefined ? undefined : await resolveRun(client, options.run),
+    limit: 500,
+  }
+  const items = await collect(
+    (cursor) => client.call<Page<Approval>>('GET', '/api/v1/approvals', { query: { ...query, cursor } }),
+    MOST,
+  )
+  if (session.isJson) {
+    session.json(items)
+    return 0
+  }
+  if (items.length === 0) session.notice('Nothing waits for a person.')
+  const now = session.context.clock.now()
+  session.lines(
+    table(
+      items.map((item): Piece[] => [
+        { text: item.id },
+        { text: item.status, colour: item.status === 'open' ? 'yellow' : 'dim' },
+        { text: `${durationText(now - item.openedAt)} ago`, colour: 'dim' },
+        {
+          text:
+            item.expiresAt !== null && item.status === 'open'
+              ? `${durationText(item.expiresAt - now)} left`
+              : '',
+          colour: 'dim',
+        },
+        { text: plain(item.title) },
+      ]),
+      session.width,
+      session.paint,
+    ),
+  )
+  return 0
+}
+
+async function get(session: Session, reference: string): Promise<number> {
+  const approval = await find(await session.client(), reference)
+  if (session.isJson) {
+    session.json(approval)
+    return 0
+  }
+  session.line(
+    `${session.paint('bold', plain(approval.title))}  ${approval.status}${approval.actor === null ? '' : ` by ${plain(approval.actor)}`}`,
+  )
+  if (approval.body !== null)
+    session.line(
+      approval.body
+        .split('\n')
+        .map((line) => `  ${plain(line)}`)
+        .join('\n'),
+    )
+  session.line(`  run   ${approval.runId}, step ${approval.key}`)
+  if (approval.assignees.length > 0) session.line(`  for   ${plain(approval.assignees.join(', '))}`)
+  if (approval.form !== null) session.line(`  form  ${JSON.stringify(approval.form)}`)
+  return 0
+}
+
+/** An approval's id is its run's with a number behind; anything else names the run. */
+async function find(client: Client, reference: string): Promise<Approval> {
+  if (/^[0-9a-f-]{36}\.\d+$/.test(reference))
+    return client.call<Approval>('GET', `/api/v1/approvals/${reference}`)
+  const runId = await resolveRun(client, reference)
+  const { items } = await client.call<Page<Approval>>('GET', '/api/v1/approvals', {
+    query: { runId, status: 'open' },
+  })
+  const [only, ...others] = items
+  if (!only)
+    throw new CliError(
+      EXIT.invalid,
+      `Run ${runId} has no open approval. weft approvals list --status all --run ${runId} shows what there was.`,
+    )
+  if (others.length === 0) return only
+  const names = items.map((item) => `\n  ${item.id}  ${plain(item.title)}`).join('')
+  throw new CliError(
+    EXIT.invalid,
+    `Run ${runId} has ${items.length} open approvals; name the one you mean:${names}`,
+  )
+}

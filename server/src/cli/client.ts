@@ -1,0 +1,201 @@
+/**
+ * The CLI's way to a server: requests and the event stream, with every failure turned into a sentence and an exit code.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Problem, RunEvent } from '@weft/engine'
+import type { AttemptNews } from './draw.ts'
+import { CliError, EXIT } from './exit.ts'
+
+export interface ServerAddress {
+  readonly url: string
+  readonly apiKey: string | null
+}
+
+export interface ProblemAnswer {
+  readonly status: number
+  readonly code: string
+  readonly title: string
+  readonly detail: string
+  readonly problems?: readonly Problem[]
+  readonly requestId?: string
+}
+
+export interface RequestOptions {
+  readonly query?: Readonly<Record<string, string | number | readonly string[] | undefined>>
+  readonly body?: unknown
+  /** Sent as it is; `contentType` says what it is. */
+  readonly text?: string
+  readonly contentType?: string
+  readonly idempotencyKey?: string
+  readonly signal?: AbortSignal
+}
+
+export interface ServerAnswer {
+  readonly status: number
+  readonly contentType: string
+  readonly text: string
+}
+
+export type StreamItem =
+  | { readonly kind: 'event'; readonly seq: number; readonly event: RunEvent }
+  | { readonly kind: 'attempt'; readonly news: AttemptNews }
+
+const RECONNECTS = 20
+const RECONNECT_DELAY_MS = 500
+
+export class Client {
+  readonly address: ServerAddress
+  constructor(address: ServerAddress) {
+    this.address = address
+  }
+
+  /** The answer as JSON. Throws `CliError` for a problem and for a server that does not answer. */
+  async call<Result>(method: string, path: string, options: RequestOptions = {}): Promise<Result> {
+    const { status, text } = await this.send(method, path, options)
+    if (status >= 400) throw problemError(status, text)
+    return (text === '' ? undefined : JSON.parse(text)) as Result
+  }
+
+  /** The answer as it came, whatever its status. */
+  async send(method: string, path: string, options: RequestOptions = {}): Promise<ServerAnswer> {
+    const response = await this.#fetch(method, path, options)
+    try {
+      return {
+        status: response.status,
+        contentType: response.headers.get('content-type') ?? '',
+        text: await response.text(),
+      }
+    } catch (error) {
+      throw this.#unreachable(error)
+    }
+  }
+
+  /** A run's events from after `afterSeq`; connects again where a connection broke, without a gap. */
+  async *events(runId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<StreamItem> {
+    let lastSeq = afterSeq
+    for (let failures = 0; ; ) {
+      let broken: unknown
+      try {
+        const path = `/api/v1/runs/${encodeURIComponent(runId)}/events`
+        const response = await this.#fetch(
+          'GET',
+          path,
+          { query: { after: lastSeq }, ...(signal ? { signal } : {}) },
+          'text/event-stream',
+        )
+        if (response.status === 204) return
+        if (response.status !== 200) throw problemError(response.status, await response.text())
+        for await (const item of readStream(response)) {
+          failures = 0
+          if (item.kind === 'event') lastSeq = item.seq
+          yield item
+          if (item.kind === 'event' && isFinal(item.event)) return
+        }
+      } catch (error) {
+        if (signal?.aborted) return
+        if (error instanceof CliError && error.exitCode !== EXIT.unreachable) throw error
+        broken = error
+      }
+      if (++failures > RECONNECTS) throw broken instanceof CliError ? broken : this.#unreachable(broken)
+      await sleep(RECONNECT_DELAY_MS, undefined, signal ? { signal } : {}).catch(() => undefined)
+      if (signal?.aborted) return
+    }
+  }
+
+  async #fetch(
+    method: string,
+    path: string,
+    options: RequestOptions,
+    accept = 'application/json',
+  ): Promise<Response> {
+    const url = new URL(path, this.address.url)
+    for (const [name, value] of Object.entries(options.query ?? {})) {
+      for (const item of Array.isArray(value) ? value : [value])
+        if (item !== undefined) url.searchParams.append(name, String(item))
+    }
+    const headers: Record<string, string> = { accept }
+    if (this.address.apiKey !== null) headers.authorization = `Bearer ${this.address.apiKey}`
+    if (options.idempotencyKey !== undefined) headers['idempotency-key'] = options.idempotencyKey
+    const body = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body))
+    if (body !== undefined) headers['content-type'] = options.contentType ?? 'application/json'
+    try {
+      return await fetch(url, { method, headers, body, signal: options.signal ?? null, redirect: 'error' })
+    } catch (error) {
+      throw this.#unreachable(error)
+    }
+  }
+
+  #unreachable(error: unknown): CliError {
+    const cause =
+      error instanceof Error && error.cause instanceof Error
+        ? error.cause.message
+        : error instanceof Error
+          ? error.message
+          : String(error)
+    return new CliError(
+      EXIT.unreachable,
+      `No Weft server answers at ${this.address.url} (${cause}). Start one with \`weft dev\`, or name another with --url or WEFT_URL.`,
+    )
+  }
+}
+
+const isFinal = (event: RunEvent): boolean =>
+  event.type === 'run.completed' || event.type === 'run.failed' || event.type === 'run.cancelled'
+
+async function* readStream(response: Response): AsyncGenerator<StreamItem> {
+  let rest = ''
+  const decoder = new TextDecoder()
+  for await (const chunk of response.body ?? []) {
+    rest += decoder.decode(chunk, { stream: true })
+    for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+      const item = readBlock(rest.slice(0, end))
+      rest = rest.slice(end + 2)
+      if (item) yield item
+    }
+  }
+}
+
+function readBlock(block: string): StreamItem | null {
+  const fields = new Map(
+    block
+      .split('\n')
+      .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()]),
+  )
+  const data = fields.get('data')
+  if (data === undefined) return null
+  if (fields.get('event') === 'attempt') return { kind: 'attempt', news: JSON.parse(data) as AttemptNews }
+  const { seq, ...event } = JSON.parse(data) as RunEvent & { seq: number }
+  return { kind: 'event', seq, event: event as RunEvent }
+}
+
+export function readProblem(status: number, text: string): ProblemAnswer {
+  try {
+    const problem = JSON.parse(text) as Partial<ProblemAnswer>
+    if (typeof problem.code === 'string')
+      return { title: '', detail: '', ...problem, status, code: problem.code }
+  } catch {
+    // Not one of Weft's answers: a proxy, or another program on the port.
+  }
+  return {
+    status,
+    code: 'not_weft',
+    title: '',
+    detail: `The server answered ${status} and not as Weft does: ${text.slice(0, 200)}`,
+  }
+}
+
+export function problemError(status: number, text: string): CliError {
+  const problem = readProblem(status, text)
+  const lines = (problem.problems ?? []).map(({ pointer, line, column, code, message }) => {
+    const position = line === undefined ? '' : `${line}:${column ?? 1}  `
+    return `\n  ${position}${pointer || '/'}\n    ${code}: ${message}`
+  })
+  const detail = lines.length > 0 ? `${problem.title}.${lines.join('')}` : problem.detail
+  return new CliError(exitCodeFor(status), `${problem.code}: ${detail}`, problem)
+}
+
+function exitCodeFor(status: number): number {
+  if (status === 400 || status === 404 || status === 413 || status === 415 || status === 422)
+    return EXIT.invalid
+  return status >= 500 ? EXIT.unreachable : EXIT.refused
+}

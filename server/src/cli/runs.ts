@@ -1,0 +1,339 @@
+/** `weft runs …` and its short forms: list, get, events, why, and the commands to a run. */
+
+import type { RunEvent } from '@weft/engine'
+import { Command } from 'commander'
+import type { Client } from './client.ts'
+import { action, type CliContext, type Session } from './context.ts'
+import { shortId } from './draw.ts'
+import { CliError, EXIT } from './exit.ts'
+import { durationText, type Piece, plain, table } from './paint.ts'
+import { resolveRun } from './reference.ts'
+import { brief, eventLine } from './sentences.ts'
+import {
+  type CommandAnswer,
+  collect,
+  type Page,
+  type RunDetail,
+  type RunSummary,
+  type RunWhy,
+} from './shapes.ts'
+import { gather, readJson, readLabels } from './values.ts'
+import { watchRun } from './watch-run.ts'
+
+const RUN_ARGUMENT = 'an id, its last 6 or more characters, @last, or @last:<workflow>'
+const REFERENCES = `
+A run is named by its id, by the last 6 or more characters of it, by @last, or by @last:<workflow>.`
+
+export function runsCommand(context: CliContext): Command {
+  const runs = new Command('runs')
+    .summary('list, inspect and control runs')
+    .description('Lists, inspects and controls runs.')
+  runs
+    .command('list')
+    .description('Lists runs, the newest first.')
+    .option(
+      '-s, --status <status>',
+      'queued, running, waiting, paused, stopping, completed, failed or cancelled; may be repeated',
+      gather,
+      [],
+    )
+    .option('-w, --workflow <name>', 'runs of this workflow only')
+    .option('-l, --label <name=value>', 'runs with this label only; may be repeated', gather, [])
+    .option('-n, --limit <count>', 'how many at most', '20')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weft runs list --status failed\n  weft runs list -w order-triage -l customer=acme --json',
+    )
+    .action(action(context, list))
+  runs
+    .command('get')
+    .description('Shows a run with its steps.')
+    .argument('<run>', RUN_ARGUMENT)
+    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft runs get @last\n  weft runs get 3fa8c1 --json`)
+    .action(action(context, get))
+  runs.addCommand(logsCommand(context, 'events'))
+  runs.addCommand(whyCommand(context))
+  runs.addCommand(cancelCommand(context))
+  for (const [verb, description] of [
+    ['pause', 'Pauses a run: nothing new starts until it is resumed.'],
+    ['resume', 'Lets a paused run go on.'],
+    ['retry', 'Retries a failed or cancelled run from its failure; what was completed stays.'],
+    ['recover', 'Lets a run that is stuck (in quarantine) try again.'],
+  ] as const) {
+    runs.addCommand(simpleCommand(context, verb, description))
+  }
+  runs.addCommand(sendCommand(context))
+  runs
+    .command('delete')
+    .description('Deletes a finished run with its events and records.')
+    .argument('<run>', RUN_ARGUMENT)
+    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft runs delete 3fa8c1`)
+    .action(
+      action(context, async (session, reference: string) => {
+        const client = await session.client()
+        const id = await resolveRun(client, reference)
+        await client.call('DELETE', `/api/v1/runs/${id}`)
+        if (session.isJson) session.json({ id, deleted: true })
+        else session.line(`deleted  ${id}`)
+        return 0
+      }),
+    )
+  return runs
+}
+
+export const logsCommand = (context: CliContext, name = 'logs'): Command =>
+  new Command(name)
+    .summary('what happened in a run, event by event')
+    .description('Prints what happened in a run, one line per event.')
+    .argument('<run>', RUN_ARGUMENT)
+    .option('-f, --follow', 'stay, and show what follows; in a terminal the graph is drawn')
+    .addHelpText(
+      'after',
+      `${REFERENCES}\n\nExamples:\n  weft ${name} @last\n  weft ${name} @last:order-triage --follow\n  weft ${name} 3fa8c1 --json | jq .type`,
+    )
+    .action(action(context, logs))
+
+export const whyCommand = (context: CliContext): Command =>
+  new Command('why')
+    .summary('why a run is not moving')
+    .description('Says what every live part of a run waits for, since when, and when it moves by itself.')
+    .argument('<run>', RUN_ARGUMENT)
+    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft why @last`)
+    .action(action(context, why))
+
+export const cancelCommand = (context: CliContext): Command =>
+  new Command('cancel')
+    .summary('cancel a run')
+    .description('Cancels a run, in whatever state it is: attempts at work are aborted, nothing new starts.')
+    .argument('<run>', RUN_ARGUMENT)
+    .option('--reason <text>', 'why')
+    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft cancel @last --reason "wrong order"`)
+    .action(
+      action(context, async (session, reference: string, options: { reason?: string }) =>
+        command(session, reference, 'cancel', options.reason === undefined ? {} : { reason: options.reason }),
+      ),
+    )
+
+export const sendCommand = (context: CliContext): Command =>
+  new Command('send')
+    .summary('send a message to a run')
+    .description(
+      'Sends a message to a run: the oldest `wait` node that matches takes it; otherwise it is kept for the first that does.',
+    )
+    .argument('<run>', RUN_ARGUMENT)
+    .argument('<message>', 'the name that the wait node waits for')
+    .option('--data <json>', 'the message’s data as JSON, from a file (@data.json), or from stdin (-)')
+    .option('--key <text>', 'correlation key')
+    .option('--id <text>', 'your id of this message: the same id counts once')
+    .option('--ttl <duration>', 'how long it is kept when nothing waits for it yet', '24h')
+    .addHelpText(
+      'after',
+      `${REFERENCES}\n\nExamples:\n  weft send @last payment --data '{"amount": 12}'\n  weft send 3fa8c1 payment --key A-17 --data @payment.json`,
+    )
+    .action(
+      action(
+        context,
+        async (
+          session,
+          reference: string,
+          name: string,
+          options: { data?: string; key?: string; id?: string; ttl: string },
+        ) => {
+          const data =
+            options.data === undefined
+              ? undefined
+              : await readJson(options.data, '--data', session.context.terminal)
+          return command(session, reference, 'messages', {
+            name,
+            data,
+            key: options.key,
+            id: options.id,
+            ttl: options.ttl,
+          })
+        },
+      ),
+    )
+
+const simpleCommand = (context: CliContext, verb: string, description: string): Command =>
+  new Command(verb)
+    .description(description)
+    .argument('<run>', RUN_ARGUMENT)
+    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft runs ${verb} @last`)
+    .action(action(context, (session, reference: string) => command(session, reference, verb, {})))
+
+export const recoverCommand = (context: CliContext): Command =>
+  simpleCommand(context, 'recover', 'Lets a run that is stuck (in quarantine) try again.')
+
+async function command(session: Session, reference: string, verb: string, body: object): Promise<number> {
+  const client = await session.client()
+  const id = await resolveRun(client, reference)
+  const answer = await client.call<CommandAnswer>('POST', `/api/v1/runs/${id}/${verb}`, { body })
+  if (session.isJson) {
+    session.json(answer)
+    return 0
+  }
+  const run = await client.call<RunDetail>('GET', `/api/v1/runs/${id}`)
+  const isPending = answer.accepted === undefined && verb !== 'recover'
+  session.line(
+    `${isPending ? 'stored, and not answered yet' : 'accepted'}  ${id}  ${run.status}${answer.detail === undefined ? '' : `  ${brief(answer.detail)}`}`,
+  )
+  return 0
+}
+
+interface ListOptions {
+  readonly status: string[]
+  readonly workflow?: string
+  readonly label: string[]
+  readonly limit: string
+}
+
+async function list(session: Session, options: ListOptions): Promise<number> {
+  const most = Number(options.limit)
+  if (!Number.isInteger(most) || most < 1)
+    throw new CliError(EXIT.invalid, `--limit ${options.limit} is not a number above 0.`)
+  const client = await session.client()
+  const label = Object.entries(readLabels(options.label)).map(([name, value]) => `${name}:${value}`)
+  const fetchPage = (cursor: string | undefined) =>
+    client.call<Page<RunSummary>>('GET', '/api/v1/runs', {
+      query: {
+        status: options.status,
+        workflow: options.workflow,
+        label,
+        limit: Math.min(most, 500),
+        cursor,
+      },
+    })
+  const runs = await collect(fetchPage, most)
+  if (session.isJson) {
+    session.json(runs)
+    return 0
+  }
+  if (runs.length === 0) session.notice('No run matches. Start one: weft run <file>.')
+  const now = session.context.clock.now()
+  session.lines(
+    table(
+      runs.map((run): Piece[] => [
+        { text: run.id },
+        { text: run.stuckReason === null ? run.status : `${run.status} (stuck)`, colour: colourOf(run) },
+        { text: plain(`${run.workflow}${run.version === null ? '' : `@${run.version}`}`) },
+        { text: `${durationText(now - run.createdAt)} ago`, colour: 'dim' },
+        {
+          text: run.error
+            ? plain(run.error.code)
+            : run.waitingFor.length > 0
+              ? `for ${run.waitingFor.join(', ')}`
+              : '',
+          colour: 'dim',
+        },
+      ]),
+      session.width,
+      session.paint,
+    ),
+  )
+  return 0
+}
+
+function colourOf({ status, stuckReason }: RunSummary): NonNullable<Piece['colour']> {
+  if (stuckReason !== null || status === 'failed') return 'red'
+  if (status === 'completed') return 'green'
+  if (status === 'cancelled') return 'magenta'
+  return status === 'running' ? 'cyan' : 'yellow'
+}
+
+async function get(session: Session, reference: string): Promise<number> {
+  const client = await session.client()
+  const run = await client.call<RunDetail>('GET', `/api/v1/runs/${await resolveRun(client, reference)}`)
+  if (session.isJson) {
+    session.json(run)
+    return 0
+  }
+  const { paint } = session
+  const took = durationText((run.finishedAt ?? session.context.clock.now()) - run.createdAt)
+  session.line(
+    `${paint('bold', plain(run.workflow))}${run.version === null ? '' : `@${run.version}`}  ${paint(colourOf(run), run.status)}  ${took}  ${paint('dim', run.id)}`,
+  )
+  for (const [name, value] of Object.entries(run.labels))
+    session.line(`  label   ${plain(name)}=${plain(value)}`)
+  session.line(`  input   ${plain(brief(run.input) || 'null')}`)
+  if (run.output !== null) session.line(`  output  ${plain(brief(run.output))}`)
+  if (run.error) session.line(paint('red', `  error   ${run.error.code}: ${plain(run.error.message)}`))
+  if (run.stuckReason !== null) session.line(paint('red', `  stuck   ${plain(run.stuckReason)}`))
+  session.lines(
+    table(
+      run.steps.map((step): Piece[] => [
+        { text: `  ${step.id}` },
+        {
+          text: step.status,
+          colour: step.status === 'failed' ? 'red' : step.status === 'completed' ? 'green' : 'dim',
+        },
+        {
+          text: step.items
+            ? `${step.items.completed}/${step.items.count}`
+            : step.attempts > 1
+              ? `${step.attempts} attempts`
+              : '',
+          colour: 'dim',
+        },
+        {
+          text: plain(step.error ? `${step.error.code}: ${step.error.message}` : brief(step.output)),
+          ...(step.error ? { colour: 'red' as const } : {}),
+        },
+      ]),
+      session.width,
+      paint,
+    ),
+  )
+  return 0
+}
+
+async function logs(session: Session, reference: string, options: { follow?: boolean }): Promise<number> {
+  const client = await session.client()
+  const id = await resolveRun(client, reference)
+  if (options.follow) {
+    await watchRun(session, client, id)
+    return 0
+  }
+  for await (const event of allEvents(client, id)) {
+    session.line(session.isJson ? JSON.stringify(event) : eventLine(event, session.paint))
+  }
+  return 0
+}
+
+async function* allEvents(client: Client, id: string): AsyncGenerator<RunEvent & { seq: number }> {
+  let after = 0
+  for (;;) {
+    const page = await client.call<Page<RunEvent & { seq: number }>>('GET', `/api/v1/runs/${id}/events`, {
+      query: { after, limit: 1000 },
+    })
+    yield* page.items
+    if (page.nextCursor === null) return
+    after = Number(page.nextCursor)
+  }
+}
+
+async function why(session: Session, reference: string): Promise<number> {
+  const client = await session.client()
+  const answer = await client.call<RunWhy>('GET', `/api/v1/runs/${await resolveRun(client, reference)}/why`)
+  if (session.isJson) {
+    session.json(answer)
+    return 0
+  }
+  const now = session.context.clock.now()
+  const { paint } = session
+  session.line(
+    `run …${shortId(answer.id)} is ${paint('bold', answer.status)}${answer.waitingFor.length > 0 ? `, waiting for ${answer.waitingFor.join(', ')}` : ''}`,
+  )
+  for (const token of answer.tokens) {
+    const until =
+      token.until === null
+        ? ''
+        : `, moves by itself ${token.until > now ? `in ${durationText(token.until - now)}` : 'now'}`
+    session.line(
+      `  ${paint('cyan', plain(token.token))}  ${plain(token.text)} ${paint('dim', `(for ${durationText(now - token.since)}${until})`)}`,
+    )
+  }
+  if (answer.tokens.length === 0 && answer.stuckReason === null)
+    session.line('  It is finished: nothing is left to wait for.')
+  for (const hint of answer.hints) session.line(`  ${paint('yellow', '!')} ${plain(hint)}`)
+  return 0
+}

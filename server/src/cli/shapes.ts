@@ -1,0 +1,126 @@
+/** The API's answers, as far as the CLI reads them. */
+import type {
+  Explanation,
+  Json,
+  JsonObject,
+  NodeTypeInfo,
+  RunStatus,
+  StepError,
+  StepView,
+} from '@weft/engine'
+
+export interface Page<Item> {
+  readonly items: readonly Item[]
+  readonly nextCursor: string | null
+}
+
+export interface RunSummary {
+  readonly id: string
+  readonly workflow: string
+  readonly version: number | null
+  readonly status: RunStatus
+  readonly waitingFor: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly error: StepError | null
+  readonly seq: number
+  readonly createdAt: number
+  readonly finishedAt: number | null
+  readonly stuckReason: string | null
+}
+
+export interface RunOutcome extends RunSummary {
+  readonly output: Json
+}
+
+export interface RunDetail extends RunOutcome {
+  readonly input: Json
+  /** Hashes of the run's definitions, the base first. */
+  readonly versions: readonly string[]
+  readonly steps: readonly StepView[]
+}
+
+export interface RunGraph {
+  readonly hash: string
+  readonly definition: Json
+}
+
+export interface RunWhy {
+  readonly id: string
+  readonly status: RunStatus
+  readonly waitingFor: readonly string[]
+  readonly stuckReason: string | null
+  readonly tokens: readonly Explanation[]
+  readonly hints: readonly string[]
+}
+
+export interface Approval {
+  readonly id: string
+  readonly runId: string
+  readonly key: string
+  readonly status: string
+  readonly title: string
+  readonly body: string | null
+  readonly form: JsonObject | null
+  readonly assignees: readonly string[]
+  readonly openedAt: number
+  readonly expiresAt: number | null
+  readonly actor: string | null
+}
+
+export interface WorkflowSummary {
+  readonly name: string
+  readonly version: number
+  readonly tags: readonly string[]
+  readonly graph: string
+  readonly description: string | null
+  readonly createdAt: number
+}
+
+export interface WorkflowDetail extends WorkflowSummary {
+  readonly source: string | null
+  readonly definition: Json
+}
+
+export interface PushedWorkflow {
+  readonly name: string
+  readonly version: number
+  readonly created: boolean
+  readonly warnings: readonly { code: string; message: string; step?: string }[]
+}
+
+export interface CommandAnswer {
+  readonly commandId: string
+  readonly accepted?: true
+  readonly detail?: Json
+}
+
+export type NodeTypePage = Page<NodeTypeInfo & { readonly served: boolean }>
+
+export interface About {
+  readonly version: string
+  readonly postgres: { readonly version: string; readonly settings: Readonly<Record<string, string>> }
+  readonly clockOffsetMs: number
+  readonly runs: { readonly byStatus: Readonly<Record<string, number>>; readonly stuck: number }
+  readonly transport: string
+  readonly lanes: readonly {
+    readonly type: string
+    readonly waiting: number
+    readonly active: number
+    readonly oldestAgeMs: number
+  }[]
+}
+
+/** Every page of a list, one after another, until `most` items. */
+export async function collect<Item>(
+  fetchPage: (cursor: string | undefined) => Promise<Page<Item>>,
+  most: number,
+): Promise<Item[]> {
+  const items: Item[] = []
+  let cursor: string | undefined
+  do {
+    const page = await fetchPage(cursor)
+    items.push(...page.items)
+    cursor = page.nextCursor ?? undefined
+  } while (cursor !== undefined && items.length < most)
+  return items.slice(0, most)
+}
