@@ -1,0 +1,147 @@
+/** The tables are those of the program, whoever started first and however many at once. */
+import { getTableName, is } from 'drizzle-orm'
+import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type Migration, migrate, readMigrations } from '../../src/store/migrate.ts'
+import * as schema from '../../src/store/schema.ts'
+import { StoreError } from '../../src/store/store.ts'
+import { type TestDatabase, testDatabase } from '../postgres.ts'
+import { failureOf } from '../suites/store-fixture.ts'
+
+const addressOf = (database: TestDatabase) => ({ url: database.url, applicationName: 'migrate-test' })
+
+async function query<Row extends object>(database: TestDatabase, text: string): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  const { rows } = await client.query(text)
+  await client.end()
+  return rows as Row[]
+}
+
+describe('migrations', () => {
+  let database: TestDatabase
+  beforeEach(async () => {
+    database = await testDatabase()
+  })
+  afterEach(() => database.drop())
+
+  it('run once when ten processes start at the same time', async () => {
+    const applied = await Promise.all(Array.from({ length: 10 }, () => migrate(addressOf(database))))
+    const names = (await readMigrations()).map((migration) => migration.name)
+    expect(applied.flat()).toEqual(names)
+    const rows = await query<{ name: string }>(database, 'select name from weft_migrations order by number')
+    expect(rows.map((row) => row.name)).toEqual(names)
+  })
+
+  it('add what is missing and leave what is there', async () => {
+    await migrate(addressOf(database))
+    const added: Migration[] = [
+      ...(await readMigrations()),
+      { number: 9000, name: '9000_more.sql', sql: 'create table more (id int); insert into more values (1)' },
+    ]
+    expect(await migrate(addressOf(database), added)).toEqual(['9000_more.sql'])
+    expect(await migrate(addressOf(database), added)).toEqual([])
+    expect(await query(database, 'select id from more')).toEqual([{ id: 1 }])
+  })
+
+  it('refuse a database that a newer program has migrated, with a sentence, and touch nothing', async () => {
+    const newer: Migration[] = [
+      ...(await readMigrations()),
+      { number: 9000, name: '9000_from_the_future.sql', sql: 'create table future (id int)' },
+    ]
+    await migrate(addressOf(database), newer)
+    const failure = await failureOf(migrate(addressOf(database)))
+    expect(failure).toBeInstanceOf(StoreError)
+    expect(failure).toMatchObject({ code: 'database_newer', retryable: false })
+    expect(failure.message).toContain('9000_from_the_future.sql')
+  })
+
+  it('leave nothing of a migration that fails halfway, and can be tried again', async () => {
+    const step = (sql: string): Migration[] => [{ number: 1, name: '0001_step.sql', sql }]
+    const broken = step('create table half (id int); select 1 / 0')
+    expect(await failureOf(migrate(addressOf(database), broken))).toBeInstanceOf(Error)
+    expect(await query(database, `select to_regclass('half') as half`)).toEqual([{ half: null }])
+    expect(await migrate(addressOf(database), step('create table half (id int)'))).toEqual(['0001_step.sql'])
+  })
+
+  it('are numbered without holes', async () => {
+    const numbers = (await readMigrations()).map((migration) => migration.number)
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1))
+  })
+})
+
+describe('schema.ts and the migrated database', () => {
+  let database: TestDatabase
+  beforeAll(async () => {
+    database = await testDatabase()
+    await migrate(addressOf(database))
+  })
+  afterAll(() => database.drop())
+
+  const tables = Object.values(schema).filter((value) => is(value, PgTable))
+
+  it('name the same tables', async () => {
+    const rows = await query<{ name: string }>(
+      database,
+      `select table_name as name from information_schema.tables
+       where table_schema = current_schema() and table_type = 'BASE TABLE' and table_name <> 'weft_migrations'`,
+    )
+    expect(new Set(rows.map((row) => row.name))).toEqual(new Set(tables.map((table) => getTableName(table))))
+  })
+
+  it.each(tables.map((table) => [getTableName(table), table] as const))(
+    'agree on %s',
+    async (name, table) => {
+      const config = getTableConfig(table)
+      const columns = await query<{ name: string; type: string; required: boolean }>(
+        database,
+        `select attname as name, format_type(atttypid, atttypmod) as type, attnotnull as required
+       from pg_attribute where attrelid = '${name}'::regclass and attnum > 0 and not attisdropped`,
+      )
+      const described = config.columns.map((column) => ({
+        name: column.name,
+        type: column.getSQLType(),
+        required: column.notNull || column.primary || isInPrimaryKey(config, column.name),
+      }))
+      expect(new Set(columns)).toEqual(new Set(described))
+
+      const indexes = await query<{
+        name: string
+        is_unique: boolean
+        is_partial: boolean
+        columns: string[]
+      }>(
+        database,
+        `select c.relname as name, i.indisunique as is_unique, i.indpred is not null as is_partial,
+         array(select a.attname::text from unnest(i.indkey) with ordinality k (number, place)
+               join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number order by k.place) as columns
+       from pg_index i join pg_class c on c.oid = i.indexrelid
+       where i.indrelid = '${name}'::regclass and not i.indisprimary`,
+      )
+      const describedIndexes = config.indexes.map(({ config: index }) => ({
+        name: index.name,
+        is_unique: index.unique,
+        is_partial: index.where !== undefined,
+        columns: index.columns.map((column) => (column as { name: string }).name),
+      }))
+      expect(new Set(indexes)).toEqual(new Set(describedIndexes))
+
+      const [primary] = await query<{ columns: string[] }>(
+        database,
+        `select array(select a.attname::text from unnest(i.indkey) with ordinality k (number, place)
+         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number order by k.place) as columns
+       from pg_index i where i.indrelid = '${name}'::regclass and i.indisprimary`,
+      )
+      expect(primary?.columns).toEqual(primaryKeyOf(config))
+    },
+  )
+})
+
+type TableConfig = ReturnType<typeof getTableConfig>
+
+const primaryKeyOf = (config: TableConfig): string[] =>
+  config.primaryKeys[0]?.columns.map((column) => column.name) ??
+  config.columns.filter((column) => column.primary).map((column) => column.name)
+
+const isInPrimaryKey = (config: TableConfig, name: string): boolean => primaryKeyOf(config).includes(name)
