@@ -153,21 +153,23 @@ const optionsFor = (patterns: Patterns): Options => ({
   verbose: true,
   useDefaults: true,
   addUsedSchema: false,
-  ownProperties: true,
   logger: false,
   formats: FORMATS,
   code: { regExp: patternEngine(patterns) },
 })
 
-/** The `code` is for compilers that write modules; ours calls the function. */
+/**
+ * The `code` is for compilers that write modules; ours calls the function. Patterns are shared by what `toString` says,
+ * so it must name the pattern.
+ */
 const patternEngine = (patterns: Patterns) =>
   Object.assign(
     (source: string): { test(text: string): boolean } => {
       try {
         const pattern = RE2JS.compile(RE2JS.translateRegExp(source))
-        return { test: (text) => pattern.test(text) }
+        return { test: (text) => pattern.test(text), toString: () => source }
       } catch (error) {
-        if (patterns === 'lenient') return { test: () => true }
+        if (patterns === 'lenient') return { test: () => true, toString: () => source }
         const reason = error instanceof Error ? error.message : String(error)
         throw new Error(
           `the pattern ${JSON.stringify(source)} is not RE2 (no look-around, no back-references): ${reason}`,

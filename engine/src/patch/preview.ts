@@ -46,8 +46,10 @@ export function preview(
   const added = Object.keys(now).filter((id) => !Object.hasOwn(old, id))
   const removed = Object.keys(old).filter((id) => !Object.hasOwn(now, id))
   const changed = Object.keys(now).filter((id) => Object.hasOwn(old, id) && !sameNode(old[id], now[id]))
-  const fresh = (names: (nodes: Nodes) => Set<string>): string[] =>
-    [...names(now).difference(names(old))].sort()
+  const fresh = (names: (nodes: Nodes) => Set<string>): string[] => {
+    const known = names(old)
+    return [...names(now)].filter((name) => !known.has(name)).sort()
+  }
   const touched = [...added, ...changed]
   return {
     nodes: { added, removed, changed },
