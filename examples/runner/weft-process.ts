@@ -50,7 +50,7 @@ export class WeftProcess {
     const log = openSync(this.logFile, 'a', 0o600)
     const logStart = statSync(this.logFile).size
     const child = spawn(process.execPath, ['--import', END_WITH_PARENT, CLI, 'serve'], {
-      env: { ...environment, WEFT_DATA_DIR: dataDirectory },
+      env: { ...environment, ...this.#samePort(), WEFT_DATA_DIR: dataDirectory },
       stdio: ['pipe', log, log],
       // Not in the terminal's group: Ctrl-C reaches the supervisor alone, which ends the others in order.
       detached: true,
@@ -72,6 +72,11 @@ export class WeftProcess {
       }
       await pause(LOOK_EVERY_MS)
     }
+  }
+
+  /** Started again, the server answers where it did before, whatever port it had found. */
+  #samePort(): { WEFT_PORT?: string } {
+    return this.#client === undefined ? {} : { WEFT_PORT: new URL(this.#client.address.url).port }
   }
 
   /** The API of the server, once it has started. */

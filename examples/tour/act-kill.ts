@@ -50,11 +50,11 @@ export async function killAct({ weft, service, paper }: Cast): Promise<void> {
 
   const ledger = await service.ledger(id)
   const repeated = callsAfterCompletion(await eventsOf(id, weft.client), ledger)
+  const { paint } = paper
   paper.line(
-    `killed with ${paper.paint('bold', `${cutOff.length} attempts in flight`)}, ` +
-      `back in ${paper.paint('bold', seconds(backMs))}, ` +
-      `finished steps called again: ${paper.paint('bold', String(repeated))}`,
+    `killed with ${paint('bold', `${cutOff.length} attempts in flight`)}, back in ${paint('bold', seconds(backMs))},`,
   )
+  paper.line(`finished steps called again: ${paint('bold', String(repeated))}`)
   paper.paragraph(
     `The run is ${run.status}. The service counted ${ledger.length} calls: ${ledger.length - cutOff.length} that it answered, ` +
       `and ${cutOff.length} whose answer nobody was left to take, which were made again.`,

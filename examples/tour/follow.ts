@@ -2,8 +2,12 @@
 import { compile, type Definition, type Graph, type NodeTypeInfo, parseKey, type RunView } from '@weft/engine'
 import type { Client } from '../../server/src/cli/client.ts'
 import { createRunPicture, type RunPicture } from '../../server/src/cli/draw.ts'
+import { cut } from '../../server/src/cli/paint.ts'
 import { eventLine } from '../../server/src/cli/sentences.ts'
 import type { Paper } from './paper.ts'
+
+/** Of a line about an event, where no terminal cuts it. */
+const LINE_WIDTH = 118
 
 export interface Following {
   /** The run as it is known at the moment; null until its first event has come. */
@@ -56,7 +60,7 @@ function write(runId: string, picture: RunPicture, weft: Client, paper: Paper): 
       if (item.kind !== 'event') continue
       picture.event(item.event)
       if (!('key' in item.event) || parseKey(item.event.key).index === null) {
-        paper.line(eventLine(item.event, paper.paint))
+        paper.line(cut(eventLine(item.event, paper.paint), LINE_WIDTH))
       }
     }
     return viewOf(runId, picture)

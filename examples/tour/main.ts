@@ -56,8 +56,6 @@ const weft = new WeftProcess({
     WEFT_EGRESS_ALLOW: [environment.WEFT_EGRESS_ALLOW, `127.0.0.1:${service.port}`].filter(Boolean).join(','),
   },
 })
-await start()
-
 async function startService(): Promise<ServiceProcess> {
   if (WEFT_TOUR_SERVICE_PORT) return ServiceProcess.start(Number(WEFT_TOUR_SERVICE_PORT))
   // Where its usual port is taken (another `npm start`), any other does as well.
@@ -97,9 +95,8 @@ async function introduce(): Promise<void> {
   paper.line(
     `${paint('bold', `Weft ${version}`)}  ready in ${readyS} s, ${whose} ${shortVersion(postgres.version)}, fsync ${postgres.settings.fsync}`,
   )
-  paper.line(
-    paint('dim', `${weft.client.address.url}  data in ${shownDirectory()}  examples' service ${service.url}`),
-  )
+  paper.line(paint('dim', `${weft.client.address.url}, data in ${shownDirectory()}`))
+  paper.line(paint('dim', `Beside it, for the examples: service ${service.url}`))
 }
 
 const shortVersion = (text: string): string => /\d+(\.\d+)?/.exec(text)?.[0] ?? text
@@ -126,15 +123,16 @@ async function tour(cast: Cast): Promise<void> {
 
 function whatNext(): void {
   const { paint } = paper
-  const command = (text: string, meaning: string) =>
-    paper.line(`${text.padEnd(52)}  ${paint('dim', meaning)}`)
-  const port = service.port === USUAL_SERVICE_PORT ? '' : ` -i service=${service.url}`
+  const inputs = service.port === USUAL_SERVICE_PORT ? '' : ` -i service=${service.url}`
+  const suggestions = [
+    ['what has run', 'npm run weft -- runs list'],
+    ['200 steps at once', `npm run weft -- run examples/05-fan-out/workflow.yaml${inputs}`],
+    ['a workflow of your own', 'npm run weft -- init'],
+    [playsTour ? 'all this again' : 'a tour of four acts', 'npm run tour'],
+  ] as const
   paper.line()
   paper.line(paint('bold', 'What to try next'))
-  command('npm run weft -- runs list', 'what has run')
-  command(`npm run weft -- run examples/05-fan-out/workflow.yaml${port}`, '200 steps at once')
-  command('npm run weft -- init', 'a workflow of your own')
-  command('npm run tour', playsTour ? 'all this again' : 'four acts: retries, a kill, an approval, load')
+  for (const [meaning, command] of suggestions) paper.line(`${paint('dim', meaning.padEnd(22))}  ${command}`)
   paper.line()
   paper.line(`Weft goes on at ${weft.client.address.url}. Ctrl-C ends it.`)
 }
@@ -153,3 +151,5 @@ async function end(code: number): Promise<void> {
   await service.stop()
   process.exit(code)
 }
+
+await start()
