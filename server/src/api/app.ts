@@ -12,6 +12,7 @@ import {
   type FastifyReply,
   type FastifyRequest,
   fastify,
+  LogController,
 } from 'fastify'
 import type { Service } from '../service.ts'
 import { createBrowserCheck, isLoopback, Keys, requireRole } from './auth.ts'
@@ -106,7 +107,7 @@ function createServer({ clock, log, metrics, settings }: ApiParts): FastifyInsta
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },

@@ -128,6 +128,6 @@ export function summarise(problems: readonly Problem[], where: string): string {
   const [first] = problems
   if (!first) return `${where} is not valid.`
   const position = first.line === undefined ? '' : ` (line ${first.line}, column ${first.column ?? 1})`
-  const rest = problems.length === 1 ? '' : ` and ${problems.length - 1} more`
-  return `${where}: ${first.pointer || '/'}${position}: ${first.message}${rest && ` …${rest}, all listed in \`problems\``}`
+  const rest = problems.length === 1 ? '' : ` There are ${problems.length - 1} more, all in \`problems\`.`
+  return `${where} is wrong at ${first.pointer || '/'}${position}: ${first.message}${rest}`
 }

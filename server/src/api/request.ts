@@ -111,7 +111,7 @@ export function routeNotFound(method: string, url: string): ApiError {
       },
     )
   }
-  const nearest = nearestPath(path)
+  const nearest = nearestPath(method, path) ?? nearestPath(method, `/api/v1${path}`)
   const hint = nearest ? ` The nearest is ${nearest}.` : ''
   return ApiError.of(
     'route_not_found',
@@ -120,13 +120,13 @@ export function routeNotFound(method: string, url: string): ApiError {
 }
 
 /** Compares segment by segment, so that an id in the path does not hide what was meant. */
-function nearestPath(path: string): string | undefined {
+function nearestPath(method: string, path: string): string | undefined {
   const segments = path.split('/').filter((segment) => segment !== '')
   let best: { path: string; score: number } | undefined
   for (const known of KNOWN_PATHS) {
     const wanted = known.path.split('/').filter((segment) => segment !== '')
     if (wanted.length !== segments.length) continue
-    let score = 0
+    let score = known.method === method ? 1 : 0
     for (const [index, segment] of wanted.entries()) {
       const given = segments[index] as string
       if (segment === given) score += 3

@@ -9,6 +9,8 @@ import {
 } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import { builtInNodes } from '../nodes/built-in.ts'
+import type { ProblemAnswer } from './client.ts'
+import { CliError } from './exit.ts'
 
 export type CheckedFile =
   | {
@@ -31,14 +33,23 @@ export async function checkFile(
     const { graph, warnings } = result
     return { ok: true, name: graph.definition.name, nodes: graph.nodes.size, warnings }
   }
-  const problems =
-    unknownTypes === 'error' ? result.problems : result.problems.filter(({ code }) => code !== 'unknown_type')
-  if (problems.length === 0) return { ok: true, name: fileName, nodes: 0, warnings: [] }
-  return {
-    ok: false,
-    problems,
-    text: problems.map((problem) => formatProblem(problem, fileName, source)).join('\n\n'),
+  const { problems } = result
+  if (unknownTypes === 'skip' && problems.every(({ code }) => code === 'unknown_type')) {
+    return { ok: true, name: fileName, nodes: 0, warnings: [] }
   }
+  return { ok: false, problems, text: problemText(problems, fileName, source) }
+}
+
+/** Every problem under its line of the file. */
+const problemText = (problems: readonly Problem[], fileName: string, source: string): string =>
+  problems.map((problem) => formatProblem(problem, fileName, source)).join('\n\n')
+
+/** A server's refusal of a definition, shown in the lines of the file; any other error as it is. */
+export function inFile(error: unknown, fileName: string, source: string): unknown {
+  if (!(error instanceof CliError)) return error
+  const { code, problems } = (error.problem ?? {}) as Partial<ProblemAnswer>
+  if (code !== 'invalid_definition' || !problems) return error
+  return new CliError(error.exitCode, problemText(problems, fileName, source), error.problem)
 }
 
 /** What Weft brings: the types of workers elsewhere are only known to a server. */

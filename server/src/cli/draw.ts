@@ -186,7 +186,7 @@ function stepLines(scene: Scene, steps: readonly StepView[], rails: readonly Rai
   const lines: string[] = []
   for (const [index, step] of steps.entries()) {
     const rail = rails?.[index]
-    const { glyph, colour } = markOf(step, scene.now)
+    const { glyph, colour } = markOf(scene, step)
     const isFaint = step.status === 'pending' || step.status === 'skipped'
     lines.push(
       joinPieces(
@@ -234,19 +234,20 @@ function crowdedLines(scene: Scene, height: number): string[] {
   ]
 }
 
-function markOf(step: StepView, now: number): { glyph: string; colour: Colour } {
+function markOf(scene: Scene, step: StepView): { glyph: string; colour: Colour } {
   switch (step.status) {
     case 'pending':
       return { glyph: '○', colour: 'dim' }
     case 'ready':
       return { glyph: '◌', colour: 'cyan' }
     case 'running':
-      return { glyph: SPINNER[Math.floor(now / SPINNER_FRAME_MS) % SPINNER.length] as string, colour: 'cyan' }
+      return {
+        glyph: SPINNER[Math.floor(scene.now / SPINNER_FRAME_MS) % SPINNER.length] as string,
+        colour: 'cyan',
+      }
     case 'waiting':
       if (step.waitsFor.includes('approval')) return { glyph: '◆', colour: 'yellow' }
-      return step.error || step.attempts > 0
-        ? { glyph: '↻', colour: 'yellow' }
-        : { glyph: '◷', colour: 'yellow' }
+      return { glyph: latestFailure(scene, step.id)[1] ? '↻' : '◷', colour: 'yellow' }
     case 'completed':
       return { glyph: '✔', colour: 'green' }
     case 'failed':

@@ -76,9 +76,9 @@ export function joinPieces(pieces: readonly Piece[], width: number, paint: Paint
   return result.trimEnd()
 }
 
-/** `0.31 s`, `12.4 s`, `3m 05s`, `2h 10m`. */
+/** `31 ms`, `1.31 s`, `12.4 s`, `3m 05s`, `2h 10m`. */
 export function durationText(ms: number): string {
-  if (ms < 0) return '0 s'
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`
   if (ms < 10_000) return `${(ms / 1000).toFixed(2).replace(/0$/, '')} s`
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
   const seconds = Math.round(ms / 1000)

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { isObject, type Json } from '@weft/engine'
 import { Command } from 'commander'
 import type { Clock } from '../clock.ts'
-import { checkFile } from './check-file.ts'
+import { checkFile, inFile } from './check-file.ts'
 import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import type { RunPicture } from './draw.ts'
@@ -63,10 +63,16 @@ async function run(session: Session, workflow: string, options: RunOptions): Pro
   const what = await whatToRun(workflow, session.context.clock)
   const given = options.input === undefined ? undefined : await readJson(options.input, '--input', terminal)
   const client = await session.client()
-  const submitted = await client.call<{ id: string }>('POST', '/api/v1/runs', {
-    body: { ...what, input: mergeInput(given, options.set), labels: readLabels(options.label) },
-    ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
-  })
+  const body = { ...what, input: mergeInput(given, options.set), labels: readLabels(options.label) }
+  const key = options.idempotencyKey
+  const submitted = await client
+    .call<{ id: string }>('POST', '/api/v1/runs', {
+      body,
+      ...(key === undefined ? {} : { idempotencyKey: key }),
+    })
+    .catch((error: unknown) => {
+      throw 'source' in what ? inFile(error, workflow, what.source) : error
+    })
   if (options.detach) {
     if ((await session.connection()).isOwnEngine)
       session.notice(
@@ -76,10 +82,11 @@ async function run(session: Session, workflow: string, options: RunOptions): Pro
     else session.line(submitted.id)
     return EXIT.completed
   }
-  const isFollowing = options.follow ?? session.isDrawing
-  if (isFollowing && !session.isJson)
-    await watchRun(session, client, submitted.id, options.wait ? {} : { until: waitsForPerson })
-  else await waitForEnd(client, submitted.id, options.wait)
+  const isFollowing = (options.follow ?? session.isDrawing) && !session.isJson
+  await watchRun(session, client, submitted.id, {
+    isSilent: !isFollowing,
+    ...(options.wait ? {} : { until: waitsForPerson }),
+  })
   return reportOutcome(session, client, submitted.id)
 }
 
@@ -112,19 +119,8 @@ function mergeInput(given: Json | undefined, pairs: readonly string[]): Json | u
   return { ...given, ...set }
 }
 
-const waitsForPerson = (picture: RunPicture): boolean =>
-  isOnlyPeople(picture.view?.status, picture.view?.waitingFor)
-
-const isOnlyPeople = (status: string | undefined, waitingFor: readonly string[] | undefined): boolean =>
-  status === 'waiting' && waitingFor?.length === 1 && waitingFor[0] === 'approval'
-
-/** Reads the stream, since the end may be days away, and says nothing. */
-async function waitForEnd(client: Client, id: string, waitForPeople: boolean): Promise<void> {
-  for await (const item of client.events(id)) {
-    if (waitForPeople || item.kind !== 'event' || item.event.type !== 'step.waiting') continue
-    const { status, waitingFor } = await client.call<RunDetail>('GET', `/api/v1/runs/${id}`)
-    if (isOnlyPeople(status, waitingFor)) return
-  }
+function waitsForPerson({ view }: RunPicture): boolean {
+  return view?.status === 'waiting' && view.waitingFor.length === 1 && view.waitingFor[0] === 'approval'
 }
 
 async function reportOutcome(session: Session, client: Client, id: string): Promise<number> {

@@ -321,7 +321,7 @@ async function why(session: Session, reference: string): Promise<number> {
   const now = session.context.clock.now()
   const { paint } = session
   session.line(
-    `run …${shortId(answer.id)} is ${paint('bold', answer.status)}${answer.waitingFor.length > 0 ? `, waiting for ${answer.waitingFor.join(', ')}` : ''}`,
+    `run …${shortId(answer.id)} is ${paint('bold', answer.status)}${answer.waitingFor.length > 0 ? ` for ${answer.waitingFor.join(', ')}` : ''}`,
   )
   for (const token of answer.tokens) {
     const until =

@@ -20,6 +20,8 @@ import type { NodeTypePage, RunDetail, RunGraph } from './shapes.ts'
 export interface WatchOptions {
   /** Stops early: the run goes on by itself. */
   readonly signal?: AbortSignal
+  /** Shows nothing, only waits. */
+  readonly isSilent?: boolean
   /** Ends the watch when this is true of the picture. */
   readonly until?: (picture: RunPicture) => boolean
 }
@@ -46,9 +48,10 @@ export async function watchRun(
     taken: current.steps.filter((step) => step.status === 'running').map((step) => step.id),
   })
   const { clock, terminal } = session.context
-  const screen = session.isDrawing
-    ? openScreen(terminal.out, clock, (size) => picture.lines(size, clock.now()))
-    : null
+  const screen =
+    session.isDrawing && !options.isSilent
+      ? openScreen(terminal.out, clock, (size) => picture.lines(size, clock.now()))
+      : null
   const interrupted = new AbortController()
   const onInterrupt = () => interrupted.abort()
   if (screen) process.once('SIGINT', onInterrupt)
@@ -59,7 +62,7 @@ export async function watchRun(
       else {
         if (item.event.type === 'run.patched') picture.useGraph(await loadGraph(item.event.after))
         picture.event(item.event)
-        if (!screen) report(session, item.seq, item.event)
+        if (!screen && !options.isSilent) report(session, item.seq, item.event)
       }
       screen?.refresh()
       if (options.until?.(picture)) break

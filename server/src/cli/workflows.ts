@@ -1,5 +1,6 @@
 /** `weft workflows …`: stored definitions, their versions and tags. */
 import { Command } from 'commander'
+import { inFile } from './check-file.ts'
 import { action, type CliContext } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
 import { durationText, type Piece, plain, table } from './paint.ts'
@@ -81,9 +82,11 @@ export function workflowsCommand(context: CliContext): Command {
         const pushed: PushedWorkflow[] = []
         for (const file of files) {
           const source = await readText(file, session.context.terminal)
-          const answer = await client.call<PushedWorkflow>('POST', '/api/v1/workflows', {
-            body: { source, tags: options.tag },
-          })
+          const answer = await client
+            .call<PushedWorkflow>('POST', '/api/v1/workflows', { body: { source, tags: options.tag } })
+            .catch((error: unknown) => {
+              throw inFile(error, file, source)
+            })
           pushed.push(answer)
           if (session.isJson) continue
           session.line(
