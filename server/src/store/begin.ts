@@ -138,7 +138,6 @@ async function holdersOf(
   runs: readonly NewRun[],
 ): Promise<Map<string, { bodyHash: string; runId: string }>> {
   const { rows } = await pool.query<KeyName & { workspace: string; body_hash: string; run_id: string }>({
-    name: 'begin_holders',
     text: HOLDERS,
     values: [
       textArray(runs.map((run) => run.workspace)),

@@ -35,7 +35,6 @@ export function openInbox({ pool, tables }: Database, clock: Clock): Store['inbo
       const text = JSON.stringify(command)
       const hashes = textArray(blobHashes(command, text))
       const { rowCount } = await pool.query({
-        name: 'inbox_insert',
         text: INSERT,
         values: [id, runId, workspace, clock.now(), command.kind, columnText(actor), text, hashes],
       })

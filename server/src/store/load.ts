@@ -3,16 +3,17 @@
  *
  * They use the pool, not the owner's session, so that a long load does not stand before an append. That is safe: whoever
  * read an old state fails at the primary key, and the session decides who appends at all (R3).
+ *
+ * Statements on the pool that look up rows carry no name: a plan that is kept would be one for the tables as they were.
  */
 import type { RunEvent } from '@weft/engine'
-import { inArray } from 'drizzle-orm'
 import type { Pool } from 'pg'
 import { integerArray, uuidArray } from './binary-array.ts'
 import type { Database } from './database.ts'
 import { RUN_COLUMNS } from './run-row.ts'
 import { runs } from './schema.ts'
 import type { InboxRow, LoadedRun, StoredEvent } from './store.ts'
-import { isRunId } from './stored-text.ts'
+import { among, isRunId } from './stored-text.ts'
 
 /** Events per page: at most about 32 MB of text, usually less than 1 MB. */
 const EVENTS_PER_PAGE = 1000
@@ -40,7 +41,7 @@ export async function loadRuns(
 ): Promise<Map<string, LoadedRun>> {
   const known = runIds.filter(isRunId)
   if (known.length === 0) return new Map()
-  const rows = await tables.select(RUN_COLUMNS).from(runs).where(inArray(runs.id, known))
+  const rows = await tables.select(RUN_COLUMNS).from(runs).where(among(runs.id, known))
   const events = await loadEvents(
     pool,
     rows.map((row) => row.id),
@@ -62,7 +63,6 @@ async function loadEvents(pool: Pool, runIds: readonly string[]): Promise<Map<st
   for (;;) {
     const after = integerArray(runIds.map((id) => logs.get(id)?.at(-1)?.seq ?? 0))
     const { rows } = await pool.query<{ run_id: string; seq: number; data: RunEvent }>({
-      name: 'load_events',
       text: EVENTS,
       values: [wanted, after, EVENTS_PER_PAGE],
     })
@@ -78,7 +78,6 @@ export async function loadInbox(pool: Pool, runIds: readonly string[]): Promise<
     actor: string
     command: InboxRow['command']
   }>({
-    name: 'load_inbox',
     text: INBOX,
     values: [uuidArray(runIds)],
   })

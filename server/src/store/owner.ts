@@ -3,7 +3,7 @@
  * pool, and the session-level advisory locks on it.
  *
  * What ends the connection ends the locks and every later append: a lock is free only when its session is gone, so there
- * is no time at which two owners can write. Reads (`load`, `inbox`, `due`) go by the pool.
+ * is no time at which two owners can write. Long reads (`load`, `inbox`) go by the pool.
  */
 import type { Client } from 'pg'
 import type { Clock } from '../clock.ts'
@@ -123,7 +123,7 @@ export async function openOwner(database: Database, clock: Clock, name: string):
 
     load: (runIds) => loadRuns(database, runIds).catch(rethrowTranslated),
     inbox: (runIds) => loadInbox(database.pool, runIds).catch(rethrowTranslated),
-    due: (request) => dueRuns(database.pool, request).catch(rethrowTranslated),
+    due: (request) => onSession((session) => dueRuns(session, request)).catch(rethrowTranslated),
 
     async postpone(runs) {
       if (runs.length === 0) return

@@ -91,7 +91,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     }),
 
     async close() {
-      await pool.end()
+      if (!pool.ending) await pool.end()
     },
   }
 }

@@ -50,7 +50,6 @@ export function openRecords({ pool, tables }: Database): Store['records'] {
     async once({ runId, key, round, attempt, name, value, at }) {
       const text = JSON.stringify(value)
       const { rows } = await pool.query<{ refused: boolean; written: boolean }>({
-        name: 'record_once',
         text: ONCE,
         values: [runId, key, round, name, attempt, at, text, textArray(blobHashes(value, text))],
       })

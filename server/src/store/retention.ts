@@ -6,10 +6,10 @@
  * 2. A family goes together. A child is kept as long as its parent, which may be retried; a parent is kept until its
  *    last child has ended.
  */
-import { and, eq, inArray, isNotNull, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNotNull, isNull, type SQL, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import { approvals, blobRefs, runEvents, runInbox, runs, stepRecords, waits } from './schema.ts'
-import { isRunId } from './stored-text.ts'
+import { among, isRunId } from './stored-text.ts'
 
 const OF_A_RUN = [runEvents, runInbox, waits, approvals, stepRecords, blobRefs] as const
 
@@ -26,8 +26,8 @@ async function lockFinished(transaction: Transaction, which: SQL): Promise<strin
 }
 
 async function remove(transaction: Transaction, ids: string[]): Promise<void> {
-  for (const table of OF_A_RUN) await transaction.delete(table).where(inArray(table.runId, ids))
-  await transaction.delete(runs).where(inArray(runs.id, ids))
+  for (const table of OF_A_RUN) await transaction.delete(table).where(among(table.runId, ids))
+  await transaction.delete(runs).where(among(runs.id, ids))
 }
 
 export function deleteRun(
@@ -47,7 +47,7 @@ export function deleteRun(
         union select child.id from runs child join family on child.parent_id = family.id
       ) select id from family`)
     const ids = family.rows.map((row) => row.id)
-    const finished = await lockFinished(transaction, inArray(runs.id, ids))
+    const finished = await lockFinished(transaction, among(runs.id, ids))
     if (finished.length < ids.length) return 'not_finished'
     await remove(transaction, ids)
     return 'deleted'
@@ -70,7 +70,7 @@ export function expireRuns(
     if (old.rows.length === 0) return 0
     const roots = await lockFinished(
       transaction,
-      inArray(
+      among(
         runs.id,
         old.rows.map((row) => row.id),
       ),
@@ -79,8 +79,8 @@ export function expireRuns(
     const children = await transaction
       .select({ id: runs.id, root: runs.rootId })
       .from(runs)
-      .where(inArray(runs.rootId, roots))
-    const free = new Set(await lockFinished(transaction, inArray(runs.rootId, roots)))
+      .where(among(runs.rootId, roots))
+    const free = new Set(await lockFinished(transaction, among(runs.rootId, roots)))
     const busy = new Set(children.filter((child) => !free.has(child.id)).map((child) => child.root))
     const ids = [
       ...roots.filter((id) => !busy.has(id)),
