@@ -111,7 +111,9 @@ async function insert(pool: Pool, runs: readonly NewRun[]): Promise<Set<string>>
   try {
     return idsOf(await pool.query<{ id: string }>(query))
   } catch (error) {
-    if (!isConnectionLost(error) && !isDeadlock(error)) throw error
+    // A deadlock, say: nothing was written, and the other side is through by now.
+    if (isBusy(error)) return idsOf(await pool.query<{ id: string }>(query))
+    if (!isConnectionLost(error)) throw error
     // Unknown whether it was committed. Sent again, it begins what is missing; then whatever exists is ours.
     await pool.query(query)
     return idsOf(await pool.query('select id from runs where id = any($1::uuid[])', [query.values[0]]))
@@ -120,7 +122,7 @@ async function insert(pool: Pool, runs: readonly NewRun[]): Promise<Set<string>>
 
 const idsOf = (result: { rows: { id: string }[] }): Set<string> => new Set(result.rows.map((row) => row.id))
 
-function isDeadlock(error: unknown): boolean {
+function isBusy(error: unknown): boolean {
   const failure = translate(error)
   return failure instanceof StoreError && failure.code === 'database_busy'
 }
