@@ -164,7 +164,7 @@ const optionsFor = (patterns: Patterns): Options => ({
  */
 const patternEngine = (patterns: Patterns) =>
   Object.assign(
-    (source: string): { test(text: string): boolean } => {
+    (source: string): { test(text: string): boolean; toString(): string } => {
       try {
         const pattern = RE2JS.compile(RE2JS.translateRegExp(source))
         return { test: (text) => pattern.test(text), toString: () => source }

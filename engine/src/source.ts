@@ -110,12 +110,14 @@ const UNREADABLE: Problem = {
 
 class YamlTree {
   readonly #text: string
-  readonly #lines = new LineCounter()
+  /** Offset of the first character of each line. */
+  readonly #lines: readonly number[]
   readonly #document: Document.Parsed | null
 
   constructor(text: string) {
     this.#text = text
-    this.#document = parseTree(text, this.#lines)
+    this.#document = parseTree(text)
+    this.#lines = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)]
   }
 
   parsed(): ParsedSource {
@@ -191,26 +193,33 @@ class YamlTree {
   }
 
   #span(start: number, end: number): Position {
-    const { line, col } = this.#lines.linePos(start)
-    const newline = this.#text.indexOf('\n', start)
-    const lineEnd = newline < 0 ? this.#text.length : newline
+    const from = Math.min(start, this.#text.length)
+    const line = lastAtMost(this.#lines, from)
+    const lineStart = this.#lines[line] as number
+    const lineEnd = (this.#lines[line + 1] ?? this.#text.length + 1) - 1
     return {
-      line: Math.max(1, line),
-      column: Math.max(1, col),
-      length: Math.max(1, Math.min(end, lineEnd) - start),
+      line: line + 1,
+      column: from - lineStart + 1,
+      length: Math.max(1, Math.min(end, lineEnd) - from),
     }
   }
 }
 
-function parseTree(text: string, lineCounter: LineCounter): Document.Parsed | null {
+/** Index of the last element that is not above a value; the first is not. */
+function lastAtMost(sorted: readonly number[], value: number): number {
+  let low = 0
+  let high = sorted.length - 1
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if ((sorted[middle] as number) <= value) low = middle
+    else high = middle - 1
+  }
+  return low
+}
+
+function parseTree(text: string): Document.Parsed | null {
   try {
-    return parseDocument(text, {
-      lineCounter,
-      prettyErrors: false,
-      version: '1.2',
-      merge: false,
-      logLevel: 'silent',
-    })
+    return parseDocument(text, { prettyErrors: false, version: '1.2', merge: false, logLevel: 'error' })
   } catch (error) {
     if (error instanceof RangeError) return null
     throw error
