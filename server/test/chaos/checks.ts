@@ -186,9 +186,9 @@ const MOST_SKEW_MS = 20
  * An event's `at` is when it was decided, hence before its commit, and the ledger's `startedAt` is when the call had
  * arrived, hence after it began. So `startedAt <= at` shows more than is promised: the call began before the completion
  * was even decided. Nothing is lost by asking for that, since only one attempt of a step is current at a time, and its
- * completion is decided after its call was answered. That both stamps come from one clock is checked, not assumed: a
- * completion is decided after the answer of its own call was out, so `answeredAt - at` shows by how much the engine's
- * clock lags behind the service's; the largest such lag is allowed for.
+ * completion is decided after its call was answered. That both stamps come from one clock is checked, not assumed: the
+ * ledger stamps an answer a moment after it is out, and the completion is decided when it has come in, so the largest
+ * `answeredAt - at` bounds by how much the engine's clock can lag behind the service's. That much is allowed for.
  */
 export function checkLedger(
   entries: readonly LedgerEntry[],
