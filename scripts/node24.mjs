@@ -15,16 +15,28 @@ export function node24() {
 
 /** Installs the npm packages when this checkout has none yet. Resolves to false when npm failed. */
 export async function ensureInstalled() {
-  if (existsSync(join(root, 'node_modules', 'node', 'bin')) && existsSync(join(root, 'node_modules', '.package-lock.json'))) return true
+  if (
+    existsSync(join(root, 'node_modules', 'node', 'bin')) &&
+    existsSync(join(root, 'node_modules', '.package-lock.json'))
+  )
+    return true
   process.stderr.write('Installing packages (once) …\n')
-  const code = await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  // Not `npm ci`: it refuses a lock file that lacks the optional packages of other systems, as npm itself writes them.
+  const code = await run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   return code === 0
 }
 
 /** Runs a program to its end, passing SIGINT and SIGTERM on. Resolves to its exit code. */
 export function run(command, args, options = {}) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32', ...options })
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: 'inherit',
+      shell: process.platform === 'win32',
+      ...options,
+    })
     const pass = (signal) => child.kill(signal)
     process.on('SIGINT', pass)
     process.on('SIGTERM', pass)
