@@ -11,6 +11,7 @@ import { compile } from './compile.ts'
 import { CONTROL_NODE_TYPES } from './control-types.ts'
 import type { Definition, NodeDefinition } from './definition.ts'
 import type { Problem } from './errors.ts'
+import { nearestName } from './expression/index.ts'
 import type { Graph } from './graph.ts'
 import { escapePointer, isObject, type Json, jsonEquals, MAX_JSON_DEPTH } from './json.ts'
 import type { NodeTypes } from './node-type.ts'
@@ -177,9 +178,15 @@ function blamed(refusal: PatchRefusal, operations: readonly Operation[]): PatchR
   if (pointer === undefined || refusal.operation !== undefined) return refusal
   const isNear = (path: string): boolean =>
     path === pointer || pointer.startsWith(`${path}/`) || path.startsWith(`${pointer}/`)
-  const operation = operations.findLastIndex(({ op, path }) => op !== 'test' && isNear(path))
+  const near = operations.findLastIndex(({ op, path }) => op !== 'test' && isNear(path))
+  // A cycle is named by one of its edges; the one that closed it was added here.
+  const operation = near < 0 && refusal.code === 'patch_cycle' ? operations.findLastIndex(addsEdge) : near
   return operation < 0 ? refusal : { ...refusal, operation }
 }
+
+const addsEdge = (operation: Operation): boolean =>
+  operation.path.includes('/needs') ||
+  ('value' in operation && isObject(operation.value) && 'needs' in operation.value)
 
 function immutable(before: Definition, after: Definition): PatchRefusal | null {
   for (const key of IMMUTABLE) {
@@ -237,7 +244,8 @@ function misspelledType(
   const known = [...CONTROL_NODE_TYPES.map(({ type }) => type), ...types.keys()]
   for (const { node, pointer } of nodesWithBodies(after.nodes, '')) {
     if (known.includes(node.type)) continue
-    const meant = known.find((type) => withinTwoEdits(type, node.type))
+    const near = known.filter((type) => withinTwoEdits(type, node.type))
+    const meant = nearestName(node.type, near) ?? near[0]
     const was = pointer.split('/').length === 3 ? nodeAt(before, pointer.slice('/nodes/'.length)) : undefined
     if (meant === undefined || was?.type === node.type) continue
     const message = `No node type \`${node.type}\` is known. Did you mean \`${meant}\`?`
