@@ -66,6 +66,7 @@ export class Pipeline {
   /** Entries that had nothing for the log. */
   #settled: Entry[] = []
   #postponed: { runId: string; wakeAt: number | null }[] = []
+  #postponing = 0
   #pumping = false
   /** Runs whose effects could not be published. */
   readonly #unpublished = new Set<string>()
@@ -217,6 +218,7 @@ export class Pipeline {
     return (
       this.backlog === 0 &&
       !this.#committing &&
+      this.#postponing === 0 &&
       this.#batch.size === 0 &&
       !this.#reader.isReading &&
       this.#publisher.errands.size === 0
@@ -549,8 +551,15 @@ export class Pipeline {
   #postpone(): void {
     const session = this.#session
     if (this.#postponed.length === 0 || !session) return
-    // Unwritten, the run is due again: nothing is lost.
-    session.postpone(this.#postponed).catch(() => {})
+    this.#postponing++
+    session
+      .postpone(this.#postponed)
+      // Unwritten, the runs are due again: nothing is lost.
+      .catch(() => {})
+      .then(() => {
+        this.#postponing--
+        this.#quiet()
+      })
     this.#postponed = []
   }
 }

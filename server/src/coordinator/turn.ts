@@ -181,13 +181,14 @@ export function planNext(slot: Slot, entry: Entry, state: RunState, engine: Engi
   const next = finished ? null : engine.nextWake(state, now)
   const cold = !finished && !owes && (next === null || next > now + COLD_AFTER_MS)
   const fired = slot.wakeAt !== null && slot.wakeAt <= now
-  const wakeAt = planWake({ current: slot.wakeAt, next, owes, finished, now, deadmanMs: slot.deadmanMs })
   if (fired && owes) {
     slot.deadmanMs = Math.min(slot.deadmanMs * 2, MAX_DEADMAN_MS)
     for (const effect of engine.outstanding(state, now)) {
       if (effect.kind === 'dispatch') entry.recheck.push(effect.task.id)
     }
   }
+  const { wakeAt: current, deadmanMs } = slot
+  const wakeAt = planWake({ current, next, owes, finished, now, deadmanMs })
   if (wakeAt !== undefined) slot.wakeAt = wakeAt
   return { wakeAt, next, cold }
 }

@@ -52,12 +52,30 @@ export async function openOwner(database: Database, clock: Clock, name: string):
     owned.clear()
   })
 
+  /** What runs on the session now; statements go one after the other, as the driver wants it. */
+  let running: Promise<unknown> | null = null
+
+  async function inTurn<Result>(work: (session: Client) => Promise<Result>): Promise<Result> {
+    while (running) await running
+    const result = work(client)
+    const settled = result.then(
+      () => {},
+      () => {},
+    )
+    running = settled
+    try {
+      return await result
+    } finally {
+      if (running === settled) running = null
+    }
+  }
+
   /** Runs something on the session; a broken one is `SessionLost`, whatever the driver calls it. */
   async function onSession<Result>(work: (session: Client) => Promise<Result>): Promise<Result> {
     if (!isOpen)
       throw new SessionLost(`the session of ${name} has ended; its partitions are no longer its own`)
     try {
-      return await work(client)
+      return await inTurn(work)
     } catch (error) {
       if (!isConnectionLost(error)) throw error
       throw new SessionLost(

@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest'
+import { CHAIN, killAndTakeOver, world } from './world.ts'
+
+describe('timers', () => {
+  test('a delay ends when its time has come, not before', async () => {
+    const w = await world()
+    const runId = await w.begin({
+      nodes: {
+        pause: { type: 'delay', with: { for: '90s' } },
+        after: { type: 'log', needs: 'pause', with: { message: 'x' } },
+      },
+    })
+    await w.event(runId, 'step.waiting')
+    await w.pass(89_000)
+    expect(await w.queued()).toBe(0)
+    await w.pass(2_000)
+    const [after] = await w.take()
+    expect(after?.key).toBe('after')
+  })
+
+  test('a short delay rings by itself, without the sweep', async () => {
+    const w = await world()
+    const runId = await w.begin({ nodes: { pause: { type: 'delay', with: { for: '300ms' } } } })
+    await w.event(runId, 'step.waiting')
+    await w.coordinator.idle()
+    w.clock.advance(300)
+    await w.event(runId, 'run.completed')
+  })
+
+  test('a failed attempt is made again after its pause, with the next number', async () => {
+    const w = await world()
+    const runId = await w.begin({ nodes: { a: { type: 'act', with: { message: 'a' } } } })
+    const [first] = await w.take()
+    await w.fail(first!, true)
+    await w.event(runId, 'attempt.failed')
+    await w.coordinator.idle()
+    expect(await w.queued()).toBe(0)
+    await w.pass(4_000)
+    const [second] = await w.take()
+    expect(second).toMatchObject({ key: 'a', attempt: 2 })
+    await w.complete(second!)
+    await w.event(runId, 'run.completed')
+  })
+
+  test('a delay survives a kill', async () => {
+    const killed = await world()
+    const runId = await killed.begin({ nodes: { pause: { type: 'delay', with: { for: '1h' } } } })
+    await killed.event(runId, 'step.waiting')
+    await killed.coordinator.idle()
+    const w = await killAndTakeOver(killed)
+    await w.pass(3_600_000)
+    await w.event(runId, 'run.completed')
+  })
+
+  test('a run that waits for a person has no wake-up, and is not in anybody’s way', async () => {
+    const w = await world()
+    const runId = await w.begin({ nodes: { ask: { type: 'approval', with: { title: 'ok?' } } } })
+    await w.event(runId, 'step.waiting')
+    await w.coordinator.idle()
+    expect(await w.row(runId)).toMatchObject({ status: 'waiting', waitingFor: ['approval'], wakeAt: null })
+  })
+})
+
+describe('the dead-man’s switch', () => {
+  test('publishes again what the lane has forgotten', async () => {
+    const w = await world()
+    const runId = await w.begin(CHAIN)
+    const [a] = await w.take()
+    // The task is gone from the lane, and nobody reports it.
+    await w.transport.tasks.report([{ taskId: a!.id, runId, signal: { kind: 'look' } }])
+    await w.coordinator.idle()
+    expect(await w.queued()).toBe(0)
+    await w.pass(11_000)
+    const [again] = await w.take()
+    expect(again?.id).toBe(a?.id)
+  })
+
+  test('leaves alone what a worker holds, and looks less and less often', async () => {
+    const w = await world()
+    const runId = await w.begin(CHAIN)
+    const [a] = await w.take()
+    const gaps: number[] = []
+    for (let turn = 0; turn < 5; turn++) {
+      const { wakeAt } = await w.row(runId)
+      const waitMs = Number(wakeAt) - w.clock.now()
+      gaps.push(waitMs)
+      await w.transport.tasks.heartbeat('hands', [a!])
+      await w.pass(waitMs + 1)
+    }
+    expect(await w.queued()).toBe(0)
+    expect(gaps.at(-1)).toBeGreaterThan(60_000)
+  })
+
+  test('does not call a step again whose result is on its way', async () => {
+    const w = await world()
+    const _runId = await w.begin(CHAIN)
+    const [a] = await w.take()
+    await w.coordinator.idle()
+    w.clock.advance(9_500)
+    // The report and the switch meet.
+    const reported = w.complete(a!)
+    w.clock.advance(1_000)
+    await Promise.all([reported, w.coordinator.tick()])
+    const [b] = await w.take()
+    expect(b?.key).toBe('b')
+    expect(await w.queued()).toBe(0)
+  })
+})
+
+test('states beyond the cache’s size leave the memory, and their runs go on all the same', async () => {
+  const w = await world({ cacheBytes: 20_000 })
+  const runIds = await Promise.all(Array.from({ length: 30 }, () => w.begin(CHAIN)))
+  for (const task of await w.take(30)) await w.complete(task)
+  await Promise.all(runIds.map((runId) => w.finish(runId)))
+  for (const runId of runIds) expect((await w.types(runId)).length).toBe(5)
+})
+
+test('a worker that dies gives its task back to the next one, under the next attempt', async () => {
+  const w = await world()
+  const runId = await w.begin({ nodes: { a: { type: 'act', with: { message: 'a' } } } })
+  await w.take()
+  for (let turn = 0; turn < 4; turn++) await w.pass(6_000)
+  const [again] = await w.take()
+  expect(again).toMatchObject({ key: 'a', attempt: 2 })
+  await w.complete(again!)
+  await w.event(runId, 'run.completed')
+})
