@@ -1,7 +1,8 @@
 /** Approvals as inboxes list them. Opened and closed by append.ts, with the events that say so. */
-import { and, desc, eq, type SQL, sql } from 'drizzle-orm'
+
 import { pageOf, placeOf } from './cursor.ts'
 import type { Database } from './database.ts'
+import { and, desc, eq, type SQL, sql } from './drizzle.ts'
 import { approvals } from './schema.ts'
 import type { ApprovalRow, Store } from './store.ts'
 import { isRunId } from './stored-text.ts'

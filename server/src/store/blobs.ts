@@ -3,8 +3,8 @@
  * until that value is: collection asks for both, no reference and no touch for a day.
  */
 import { createHash } from 'node:crypto'
-import { and, eq, sql } from 'drizzle-orm'
 import type { Database } from './database.ts'
+import { and, eq, sql } from './drizzle.ts'
 import { blobs } from './schema.ts'
 import type { Store } from './store.ts'
 

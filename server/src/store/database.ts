@@ -2,8 +2,8 @@
  * Connections to PostgreSQL: how they are made, what a refused one means, and the pool that everything but an owner's
  * session shares. The pool heals by itself: a connection that broke is left, the next query opens another.
  */
-import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
+import { drizzle, type NodePgDatabase } from './drizzle.ts'
 import { driverError, isConnectionLost, translate } from './failure.ts'
 import { StoreError } from './store.ts'
 

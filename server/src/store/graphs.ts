@@ -1,6 +1,7 @@
 /** Definitions by the hash of their graph: immutable (R9). */
-import { eq } from 'drizzle-orm'
+
 import type { Database } from './database.ts'
+import { eq } from './drizzle.ts'
 import { graphs } from './schema.ts'
 import type { Store } from './store.ts'
 import { jsonText } from './stored-text.ts'

@@ -2,8 +2,9 @@
  * Answers by idempotency key, for every POST that creates something. Runs carry their own key (begin.ts) in the same
  * table; their answer is the run.
  */
-import { and, eq, lt } from 'drizzle-orm'
+
 import type { Database } from './database.ts'
+import { and, eq, lt } from './drizzle.ts'
 import { idempotencyKeys } from './schema.ts'
 import type { Store } from './store.ts'
 import { jsonText } from './stored-text.ts'

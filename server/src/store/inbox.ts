@@ -1,9 +1,10 @@
 /** Commands from outside, durable before they are answered (R15). Settled by append.ts. */
-import { eq } from 'drizzle-orm'
+
 import type { Clock } from '../clock.ts'
 import { textArray } from './binary-array.ts'
 import { blobHashes } from './blob-refs.ts'
 import type { Database } from './database.ts'
+import { eq } from './drizzle.ts'
 import { runInbox, runs } from './schema.ts'
 import type { Store } from './store.ts'
 import { columnText, isRunId } from './stored-text.ts'

@@ -1,7 +1,8 @@
 /** API keys, by their hash; the key itself is never stored (R14). */
-import { eq } from 'drizzle-orm'
+
 import type { Clock } from '../clock.ts'
 import type { Database } from './database.ts'
+import { eq } from './drizzle.ts'
 import { apiKeys, workspaces } from './schema.ts'
 import type { Store } from './store.ts'
 

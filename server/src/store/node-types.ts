@@ -1,7 +1,8 @@
 /** The registry of node types: every worker adds its own, and they stay when it leaves. */
-import { eq } from 'drizzle-orm'
+
 import { jsonArray, textArray } from './binary-array.ts'
 import type { Database } from './database.ts'
+import { eq } from './drizzle.ts'
 import { nodeTypes } from './schema.ts'
 import type { Store } from './store.ts'
 

@@ -1,8 +1,9 @@
 /** What `once` recorded: first commit wins (R7). */
-import { and, eq } from 'drizzle-orm'
+
 import { textArray } from './binary-array.ts'
 import { blobHashes } from './blob-refs.ts'
 import type { Database } from './database.ts'
+import { and, eq } from './drizzle.ts'
 import { stepRecords } from './schema.ts'
 import type { Store } from './store.ts'
 import { isRunId } from './stored-text.ts'

@@ -6,8 +6,7 @@
  * 2. A family goes together. A child is kept as long as its parent, which may be retried; a parent is kept until its
  *    last child has ended.
  */
-import { and, eq, isNotNull, isNull, type SQL, sql } from 'drizzle-orm'
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+import { and, eq, isNotNull, isNull, type NodePgDatabase, type SQL, sql } from './drizzle.ts'
 import { approvals, blobRefs, runEvents, runInbox, runs, stepRecords, waits } from './schema.ts'
 import { among, isRunId } from './stored-text.ts'
 

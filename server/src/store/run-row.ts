@@ -1,5 +1,5 @@
 /** A row of `runs` as the contract shows it: the selection that every reader of runs shares. */
-import { sql } from 'drizzle-orm'
+import { sql } from './drizzle.ts'
 import { runs } from './schema.ts'
 
 export const RUN_COLUMNS = {

@@ -1,9 +1,10 @@
 /** Runs as callers see them: begin, read, list, recover. Their log is written by append.ts, their end by retention.ts. */
-import { and, desc, eq, gt, ilike, inArray, isNotNull, isNull, type SQL, sql } from 'drizzle-orm'
+
 import type { Clock } from '../clock.ts'
 import { beginInGroups } from './begin.ts'
 import { pageOf, placeOf } from './cursor.ts'
 import type { Database } from './database.ts'
+import { and, desc, eq, gt, ilike, inArray, isNotNull, isNull, type SQL, sql } from './drizzle.ts'
 import { deleteRun, expireRuns } from './retention.ts'
 import { RUN_COLUMNS } from './run-row.ts'
 import { runEvents, runs } from './schema.ts'

@@ -20,7 +20,6 @@ import type {
   StepError,
   Verdict,
 } from '@weft/engine'
-import { sql } from 'drizzle-orm'
 import {
   bigint,
   customType,
@@ -30,10 +29,11 @@ import {
   pgTable,
   primaryKey,
   smallint,
+  sql,
   text,
   uniqueIndex,
   uuid,
-} from 'drizzle-orm/pg-core'
+} from './drizzle.ts'
 
 /**
  * `json` as the driver reads it. Drizzle's own column parses a second time what `pg` has parsed already, which turns the

@@ -3,8 +3,9 @@
  * lone surrogates are escaped (R1); `text` columns cannot hold NUL, and what stands in them is shown or compared, never
  * given back to a workflow, so there NUL becomes the replacement character.
  */
-import { type Column, type SQL, sql } from 'drizzle-orm'
+
 import { uuidArray } from './binary-array.ts'
+import { type Column, type SQL, sql } from './drizzle.ts'
 
 /** A JSON value as a parameter of a Drizzle statement; JSON's `null` stays JSON. */
 export const jsonText = (value: unknown): SQL => sql`${JSON.stringify(value)}::json`

@@ -1,7 +1,7 @@
 /** The workspace's variables, read as `vars.<name>` and captured when a run starts. */
 import type { JsonObject } from '@weft/engine'
-import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Database } from './database.ts'
+import { and, eq, inArray, sql } from './drizzle.ts'
 import { variables } from './schema.ts'
 import type { Store } from './store.ts'
 import { jsonText } from './stored-text.ts'

@@ -2,10 +2,10 @@
  * Workflows, their immutable versions and movable tags. `latest` is a tag like any other, which every new version takes;
  * a bare name means it.
  */
-import { and, desc, eq, gt, type SQL, sql } from 'drizzle-orm'
-import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+
 import { pageOf, placeOf } from './cursor.ts'
 import type { Database } from './database.ts'
+import { and, desc, eq, gt, type NodePgDatabase, type SQL, sql } from './drizzle.ts'
 import { workflows, workflowTags, workflowVersions } from './schema.ts'
 import type { Store, StoredWorkflow } from './store.ts'
 import { jsonText } from './stored-text.ts'
