@@ -21,7 +21,6 @@ import { type Preview, type Progress, preview } from './patch/preview.ts'
 import { normaliseDefinition } from './workflow.ts'
 
 export type { Operation } from './patch/operation.ts'
-export { applyOperations } from './patch/operation.ts'
 export { type Preview, type Progress, preview } from './patch/preview.ts'
 
 export type RefusalCode =

@@ -4,16 +4,7 @@
  * Invariants: never throws; bounded in size, depth and the expansion of aliases; positions are 1-based, columns in UTF-16
  * units.
  */
-import {
-  type Document,
-  isAlias,
-  isCollection,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseDocument,
-} from 'yaml'
+import { type Document, isAlias, isCollection, isMap, isScalar, isSeq, parseDocument } from 'yaml'
 import type { Problem } from './errors.ts'
 import { type Json, MAX_JSON_DEPTH } from './json.ts'
 import { Converter, type Finding } from './source/convert.ts'

@@ -163,9 +163,22 @@ function choiceMessage(choice: ErrorObject): string {
   if (keys.length > 0 && isObject(choice.data) && forms.every(({ required }) => required.length > 0)) {
     return tooMany ? `Only one of ${listNames(keys)} may be given.` : `One of ${listNames(keys)} is missing.`
   }
+  const types = typesOf(choice)
+  if (types && !tooMany) {
+    return `${place(choice.instancePath)} must be ${typeNames(types)}, but is ${shown(choice.data)}.`
+  }
   return tooMany
     ? `${place(choice.instancePath)} fits more than one of the forms it may take, and must fit exactly one.`
     : `${place(choice.instancePath)} is ${shown(choice.data)}, which fits none of the forms it may take.`
+}
+
+/** The types of the forms, when the value has none of them. */
+function typesOf(choice: ErrorObject): string[] | null {
+  const forms: unknown[] = Array.isArray(choice.schema) ? choice.schema : []
+  const types = forms.map((form) => (isObject(form) && typeof form.type === 'string' ? form.type : null))
+  const own = choice.data === null ? 'null' : Array.isArray(choice.data) ? 'array' : typeof choice.data
+  const fits = types.some((type) => type === own || (type === 'integer' && own === 'number'))
+  return fits || types.includes(null) ? null : [...new Set(types as string[])]
 }
 
 const place = (pointer: string): string =>

@@ -513,7 +513,7 @@ describe('large graphs', () => {
         needs: index === 0 ? 'root' : `n${index - 1}`,
       })
     }
-    nodes['end'] = log(`${read('steps.root.output')} ${read('steps.stray.output')}`, { needs: 'n1999' })
+    nodes.end = log(`${read('steps.root.output')} ${read('steps.stray.output')}`, { needs: 'n1999' })
     expect(problems({ nodes })).toEqual(['not_an_ancestor /nodes/end/with/message'])
   })
 })

@@ -34,17 +34,17 @@ describe('spellings of needs', () => {
     ],
     ['an empty value, as YAML reads `a:`', { a: null }, { a: { on: ['success'] } }],
   ])('accepts %s', (_, needs, expected) => {
-    expect(normal({ nodes: { a: log(), b: log(), c: log({ needs }) } }).nodes['c']?.needs).toEqual(expected)
+    expect(normal({ nodes: { a: log(), b: log(), c: log({ needs }) } }).nodes.c?.needs).toEqual(expected)
   })
 
   it('drops an empty list, so that a root is a root', () => {
-    expect(normal({ nodes: { a: log({ needs: [] }) } }).nodes['a']).not.toHaveProperty('needs')
+    expect(normal({ nodes: { a: log({ needs: [] }) } }).nodes.a).not.toHaveProperty('needs')
   })
 })
 
 describe('other spellings', () => {
   it('names the one credential `default`', () => {
-    expect(normal({ nodes: { a: log({ credential: 'shop' }) } }).nodes['a']?.credentials).toEqual({
+    expect(normal({ nodes: { a: log({ credential: 'shop' }) } }).nodes.a?.credentials).toEqual({
       default: 'shop',
     })
     expect(problems({ nodes: { a: log({ credential: 'x', credentials: { default: 'y' } }) } })).toEqual([
@@ -54,7 +54,7 @@ describe('other spellings', () => {
 
   it('accepts forEach as an expression, a list, or a map', () => {
     const forEach = (value: Json): unknown =>
-      normal({ nodes: { a: log({ forEach: value }) } }).nodes['a']?.forEach
+      normal({ nodes: { a: log({ forEach: value }) } }).nodes.a?.forEach
     expect(forEach('input.items')).toEqual({ items: 'input.items' })
     expect(forEach([1, 2])).toEqual({ items: [1, 2] })
     expect(forEach({ items: 'input.items', maxConcurrency: 3 })).toEqual({
@@ -77,7 +77,7 @@ describe('other spellings', () => {
   it('keeps keys that begin with x-', () => {
     const definition = normal({ 'x-team': 'ops', nodes: { a: log({ 'x-cost': 3 }) } })
     expect(definition['x-team']).toBe('ops')
-    expect(definition.nodes['a']).toHaveProperty('x-cost', 3)
+    expect(definition.nodes.a).toHaveProperty('x-cost', 3)
   })
 })
 
@@ -112,7 +112,7 @@ describe('the list form', () => {
       ],
       edges: [{ from: 'a', to: 'b' }],
     }
-    expect(normal({ nodes: { loop: { type: 'workflow', with: body } } }).nodes['loop']?.with).toEqual({
+    expect(normal({ nodes: { loop: { type: 'workflow', with: body } } }).nodes.loop?.with).toEqual({
       nodes: { a: { type: 'log' }, b: { type: 'log', needs: { a: { on: ['success'] } } } },
     })
   })
@@ -126,7 +126,7 @@ describe('the list form', () => {
       { from: 'a', to: 'b' },
       { from: 'a', to: 'b', on: 'failure' },
     ]
-    expect(normal({ nodes, edges }).nodes['b']?.needs).toEqual({ a: { on: ['success', 'failure'] } })
+    expect(normal({ nodes, edges }).nodes.b?.needs).toEqual({ a: { on: ['success', 'failure'] } })
     expect(problems({ nodes, edges: [edges[0] as Json, { from: 'a', to: 'b', when: 'input.x' }] })).toEqual([
       'duplicate_edge /edges/1',
     ])

@@ -74,7 +74,7 @@ describe('a patch', () => {
       { op: 'remove', path: '/nodes/work/needs/plan' },
     ])
     expect(result.graph.order).toEqual(['plan', 'check', 'work', 'report'])
-    expect(result.definition.nodes['check']).toMatchObject({
+    expect(result.definition.nodes.check).toMatchObject({
       needs: { plan: { on: ['success'] } },
       credentials: { default: 'ops' },
     })
@@ -98,13 +98,13 @@ describe('a patch', () => {
       add('/edges/-', { from: 'plan', to: 'check', on: 'failure' }),
       add('/edges/-', { from: 'check', to: 'report', when: 'input.x' }),
     ])
-    expect(result.definition.nodes['check']?.needs).toEqual({ plan: { on: ['failure'] } })
-    expect(result.definition.nodes['report']?.needs?.['check']).toEqual({ on: ['success'], when: 'input.x' })
+    expect(result.definition.nodes.check?.needs).toEqual({ plan: { on: ['failure'] } })
+    expect(result.definition.nodes.report?.needs?.check).toEqual({ on: ['success'], when: 'input.x' })
   })
 
   it('may add an edge to a node without any', () => {
     const result = accepted([add('/nodes/lone', log()), add('/nodes/lone/needs/plan', 'success')])
-    expect(result.definition.nodes['lone']?.needs).toEqual({ plan: { on: ['success'] } })
+    expect(result.definition.nodes.lone?.needs).toEqual({ plan: { on: ['success'] } })
   })
 
   it('reaches into bodies', () => {
