@@ -97,7 +97,7 @@ function reportUnknown(
   const suggestion = nearestType(type, types)
   const known = suggestion
     ? `Did you mean \`${suggestion}\`?`
-    : `Known types are ${listNames([...CONTROL.keys(), ...types.keys()])}.`
+    : `Known types are ${listNames([...new Set([...CONTROL.keys(), ...types.keys()])])}.`
   const where = suggestion ? { suggestion } : {}
   if (skipUnknown) {
     report.warning(

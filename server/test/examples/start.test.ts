@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Client } from '../../src/cli/client.ts'
 
-const START = join(import.meta.dirname, '..', '..', '..', 'scripts', 'start.mjs')
+const ROOT = join(import.meta.dirname, '..', '..', '..')
 
 interface Started {
   readonly child: ChildProcess
@@ -34,8 +34,8 @@ afterEach(async () => {
 
 async function start(environment: Record<string, string> = {}): Promise<Started> {
   const dataDirectory = join(home, 'data')
-  const started = spawn(process.execPath, [START], {
-    cwd: home,
+  const started = spawn('npm', ['start'], {
+    cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
