@@ -139,9 +139,17 @@ function patchedDefinition(before: Definition, written: Json): Patched {
   }
   const tooLarge = exceedsSize(document)
   if (tooLarge) return { ok: false, refusal: tooLarge }
-  const normalised = normaliseDefinition(document)
+  const normalised = normaliseDefinition(withoutName(document, before))
   if (!normalised.ok) return { ok: false, refusal: blamed(invalid(normalised.problems), operations) }
-  return { ok: true, definition: normalised.definition, operations }
+  const { name } = isObject(document) ? document : {}
+  return { ok: true, definition: { ...normalised.definition, name: name as string }, operations }
+}
+
+/** The name of an inline body has a slash, which no author may write; an unchanged name needs no check. */
+function withoutName(document: Json, before: Definition): Json {
+  if (!isObject(document) || document.name !== before.name) return document
+  const { name: _name, ...rest } = document
+  return rest
 }
 
 const MAX_VALUES = 500_000

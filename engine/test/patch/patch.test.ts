@@ -119,6 +119,21 @@ describe('a patch', () => {
     expect(result.graph.nodes.get('loop')?.body?.order).toEqual(['x', 'y'])
   })
 
+  it('may change the run of a body, which sees its item', () => {
+    const parent = normal({
+      name: 'parent',
+      nodes: { loop: { type: 'workflow', forEach: '[1]', with: { nodes: { x: log() } } } },
+    })
+    const compiled = compile(parent, TYPES)
+    const body = compiled.ok ? compiled.graph.nodes.get('loop')?.body?.definition : undefined
+    const result = accepted([add('/nodes/y', log('${{ item }}', { needs: 'x' }))], {
+      definition: body,
+      reached: new Set(),
+    })
+    expect(result.definition.name).toBe('parent/loop')
+    expect(result.graph.order).toEqual(['x', 'y'])
+  })
+
   it('may hang new nodes behind settled ones', () => {
     const settled = new Set(['plan', 'work'])
     const result = accepted([add('/nodes/audit', log('${{ steps.work.output }}', { needs: 'work' }))], {
