@@ -14,7 +14,7 @@ export const ALL_PARTITIONS: ReadonlySet<number> = new Set(
 )
 
 /** A killed engine's session lives until Postgres notices; after that, the locks belong to somebody alive. */
-const CLAIM_PATIENCE_MS = 10_000
+const CLAIM_PATIENCE_MS = 5_000
 const CLAIM_RETRY_MS = 50
 const FIRST_REOPEN_MS = 50
 const MAX_REOPEN_MS = 2_000
