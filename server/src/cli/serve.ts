@@ -1,4 +1,5 @@
 /** `weft serve` and `weft dev`: Weft in this process, until it is told to stop. */
+import { flushCompileCache } from 'node:module'
 import { Command } from 'commander'
 import { type Flags, readConfig } from '../config.ts'
 import { action, type CliContext, type Session } from './context.ts'
@@ -100,5 +101,8 @@ async function serve(
     )
     session.line(`data in ${read.config.dataDirectory}, the API key in its file \`api-key\``)
   }
-  return untilStopped(weft)
+  const stopped = untilStopped(weft)
+  // Else what was compiled is written at the end, which a killed server never sees.
+  setImmediate(flushCompileCache)
+  return stopped
 }
