@@ -33,8 +33,11 @@ interface Halt {
   readonly at: number
 }
 
-/** A halt stops what the engine had already sent when it decided to stop; nothing of the kind is older than this. */
-const HALT_KEPT_MS = 15 * 60_000
+/**
+ * A halt stops what the engine had already sent when it decided to stop. It is kept while the lane holds a task of the
+ * run, and for this long after: many runs that fail at once must not leave their ids here.
+ */
+const HALT_KEPT_MS = 60_000
 /** How long the lane knows that a task was reported lost, so that a worker that comes back is told to abort it. */
 const LOST_KEPT_MS = 5 * 60_000
 
@@ -127,6 +130,7 @@ export function memoryTasks(lane: {
     for (const [runId, halt] of halts) {
       if (now - halt.at < HALT_KEPT_MS) break
       halts.delete(runId)
+      if (byRun.has(runId)) halts.set(runId, { ...halt, at: now })
     }
     for (const [taskId, at] of lost) {
       if (now - at < LOST_KEPT_MS) break

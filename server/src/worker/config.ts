@@ -126,10 +126,17 @@ function scopeOf(task: Task, blobs: WorkerBlobs): Scope | Promise<Scope> {
 }
 
 function rooted(task: Task, scope: TaskScope): Scope {
-  const { labels = {}, startedAt = 0, ...roots } = scope
+  const { labels, startedAt, ...roots } = scope
   return {
     ...roots,
-    run: { id: task.runId, startedAt: new Date(startedAt).toISOString(), labels: labels as JsonObject },
+    // Made when an expression asks: few do, and the text of a time costs more than the rest of the scope.
+    get run() {
+      return {
+        id: task.runId,
+        startedAt: new Date(startedAt ?? 0).toISOString(),
+        labels: (labels ?? {}) as JsonObject,
+      }
+    },
     workflow: { name: task.workflow },
   }
 }

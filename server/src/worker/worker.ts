@@ -62,6 +62,9 @@ const PAUSE_AFTER_FAILURE_MS = 250
 /** So many tasks are begun before the event loop gets a turn. */
 const TASKS_PER_TURN = 64
 
+/** A reason of our own: without one, each abort would make an exception with a stack, and a full worker aborts often. */
+const TAKE_AGAIN = 'take again'
+
 type State =
   | { readonly kind: 'idle' }
   | { readonly kind: 'running'; readonly loop: Promise<void>; readonly unsubscribe: () => void }
@@ -181,7 +184,8 @@ export function createWorker(parts: WorkerParts): Worker {
 
   /** A type that was full when the wait for tasks began is not in it: the wait begins anew. */
   function offerSlot(type: string): void {
-    if (taking !== null && !taking.capacity.has(type) && slots.free(type) > 0) taking.controller.abort()
+    if (taking !== null && !taking.capacity.has(type) && slots.free(type) > 0)
+      taking.controller.abort(TAKE_AGAIN)
   }
 
   function handBack(unwanted: readonly Task[]): void {
@@ -228,7 +232,7 @@ export function createWorker(parts: WorkerParts): Worker {
   }
 
   async function drain({ loop, unsubscribe }: Extract<State, { kind: 'running' }>): Promise<void> {
-    taking?.controller.abort()
+    taking?.controller.abort(TAKE_AGAIN)
     await loop
     await quiet(graceMs)
     for (const attempt of active.values()) attempt.shutDown()
@@ -254,7 +258,7 @@ export function createWorker(parts: WorkerParts): Worker {
           for (const attempt of active.values()) if (attempt.task.runId === message.runId) attempt.halt()
         }),
         // A type that is new since the wait for tasks began is not in it either.
-        registry.onChange(() => taking?.controller.abort()),
+        registry.onChange(() => taking?.controller.abort(TAKE_AGAIN)),
       ]
       const unsubscribe = (): void => endings.forEach((end) => void end())
       state = { kind: 'running', loop: Promise.resolve().then(takeTurns), unsubscribe }
