@@ -34,6 +34,8 @@ export interface AttemptMeans {
   readonly credentials: CredentialSource
 }
 
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 /** Why an attempt is being aborted; says what its end means. */
 type Abortion = 'halted' | 'timeout' | 'shutdown' | 'forsaken'
 
@@ -64,8 +66,7 @@ export class Attempt implements Performed {
     this.startedAt = means.clock.now()
     this.#context = new AttemptContext(this, means)
     const { timeoutMs } = task
-    if (timeoutMs !== null)
-      this.#withdrawTimeout = means.clock.after(timeoutMs, () => this.#timeOut(timeoutMs))
+    if (timeoutMs !== null) this.#startTimer(timeoutMs, timeoutMs)
     this.ended = this.#perform()
   }
 
@@ -116,6 +117,15 @@ export class Attempt implements Performed {
     this.#withdrawTimeout?.()
     this.#context.lines.end()
     settle(this, signal)
+  }
+
+  /** In portions, since a timer of the platform ends after 24 days at the latest. */
+  #startTimer(leftMs: number, timeoutMs: number): void {
+    const portionMs = Math.min(leftMs, MAX_TIMER_MS)
+    this.#withdrawTimeout = this.#means.clock.after(portionMs, () => {
+      if (leftMs > portionMs) this.#startTimer(leftMs - portionMs, timeoutMs)
+      else this.#timeOut(timeoutMs)
+    })
   }
 
   #timeOut(timeoutMs: number): void {

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { codeNode } from '../../src/nodes/code/code.ts'
 import { createSandbox } from '../../src/nodes/code/sandbox.ts'
-import { type Bench, openWorker } from '../worker/harness.ts'
+import { type Bench, openWorker, RUN, taskOf } from '../worker/harness.ts'
 
 async function openCode(threads = 1): Promise<Bench> {
   const sandbox = createSandbox({ clock: systemClock(), threads })
@@ -166,7 +166,6 @@ describe('code', () => {
 
   it('ends when its run is cancelled', async () => {
     const { transport, nextSignal, live } = await openCode()
-    const { taskOf, RUN } = await import('../worker/harness.ts')
     await transport.tasks.publish([taskOf(step('console.log("here"); while (true) {}'))])
     while (!live.some((message) => message.kind === 'attempt' && message.text === 'here')) {
       await new Promise((resolve) => setImmediate(resolve))
