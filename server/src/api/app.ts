@@ -291,9 +291,12 @@ function idempotencyKeyOf(request: FastifyRequest): string | undefined {
   )
 }
 
+/** One for all: `abort()` without a reason makes an exception with a stack, at the end of every request. */
+const GONE = new Error('the caller has hung up, or has its answer')
+
 function goneSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  reply.raw.once('close', () => controller.abort())
+  reply.raw.once('close', () => controller.abort(GONE))
   return controller.signal
 }
 

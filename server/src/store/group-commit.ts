@@ -1,6 +1,6 @@
 /**
  * Group commit without a timer (R10): when idle, a batch of one commits at once; while commits are in flight, the next
- * batch gathers.
+ * batch gathers. Reads of single rows are grouped by the same rule.
  */
 
 export interface GroupCommit<Row, Outcome> {

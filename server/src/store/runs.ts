@@ -5,6 +5,7 @@ import { beginInGroups } from './begin.ts'
 import { pageOf, placeOf } from './cursor.ts'
 import type { Database } from './database.ts'
 import { and, desc, eq, gt, ilike, inArray, isNotNull, isNull, type SQL, sql } from './drizzle.ts'
+import { readInGroups } from './read-runs.ts'
 import { deleteRun, expireRuns } from './retention.ts'
 import { RUN_COLUMNS } from './run-row.ts'
 import { runEvents, runs } from './schema.ts'
@@ -19,17 +20,11 @@ const MOST_MATCHES = 20
 export function openRuns(database: Database, clock: Clock): Store['runs'] {
   const { pool, tables } = database
   const begins = beginInGroups(pool)
+  const reads = readInGroups(pool)
   return {
     begin: (run) => begins.add(run),
 
-    async get({ workspace, id }) {
-      if (!isRunId(id)) return null
-      const [row] = await tables
-        .select(RUN_COLUMNS)
-        .from(runs)
-        .where(and(eq(runs.id, id), eq(runs.workspace, workspace)))
-      return row ?? null
-    },
+    get: (wanted) => reads.add(wanted),
 
     async find({ workspace, reference }) {
       const where = referenced(reference)
