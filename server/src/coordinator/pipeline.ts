@@ -15,25 +15,25 @@ import type { Clock } from '../clock.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
-import { type InboxRow, type OwnerSession, SessionLost, type Store } from '../store/store.ts'
-import type { BegunSignal, ReceivedSignal, Transport } from '../transport/transport.ts'
+import { type OwnerSession, SessionLost, type Store } from '../store/store.ts'
+import type { ReceivedSignal, Transport } from '../transport/transport.ts'
 import { Batch } from './batch.ts'
 import { Children } from './children.ts'
 import { type CommitOutcome, commit } from './commit.ts'
 import type { Engine } from './engine.ts'
 import { Mailboxes } from './mailboxes.ts'
+import { Postponing } from './postponing.ts'
 import { Publisher } from './publish.ts'
-import { Parked } from './quarantine.ts'
-import { type LoadOutcome, Reader } from './reader.ts'
+import { Quarantine } from './quarantine.ts'
+import { Recall } from './recall.ts'
 import { type Entry, FIRST_DEADMAN_MS, type Item, localItem, type Slot } from './slot.ts'
-import { entryBytes, MAX_BEGUN_AGE_MS, States, stateBytes } from './states.ts'
+import { entryBytes, States } from './states.ts'
 import type { Trouble } from './trouble.ts'
-import { isEmpty, MAX_SIGNALS_PER_TURN, owed, planNext, seal, takeTurn } from './turn.ts'
+import { isEmpty, MAX_SIGNALS_PER_TURN, planNext, seal, takeTurn } from './turn.ts'
 import { Alarm } from './wake.ts'
 
 /** Handed out more often, a signal kills whoever decides it (R16). */
 const MAX_DELIVERIES = 3
-const RETRY_READ_MS = 500
 /** Timers nearer than this ring in this process; the sweep finds the others when they come near. */
 export const ALARM_HORIZON_MS = 3_000
 
@@ -55,18 +55,17 @@ export interface PipelineParts {
 export class Pipeline {
   readonly #parts: PipelineParts
   readonly #states: States
-  readonly #reader: Reader
+  readonly #recall: Recall
   readonly #publisher: Publisher
   readonly #alarm: Alarm
-  readonly #parked = new Parked()
+  readonly #quarantine: Quarantine
+  readonly #postponing: Postponing
   readonly #mailboxes = new Mailboxes()
   readonly #batch = new Batch()
   #session: OwnerSession | null = null
   #committing: readonly Entry[] | null = null
   /** Entries that had nothing for the log. */
   #settled: Entry[] = []
-  #postponed: { runId: string; wakeAt: number | null }[] = []
-  #postponing = 0
   #pumping = false
   /** Runs whose effects could not be published. */
   readonly #unpublished = new Set<string>()
@@ -75,28 +74,29 @@ export class Pipeline {
   constructor(parts: PipelineParts) {
     this.#parts = parts
     this.#states = new States(parts.cacheBytes)
-    this.#alarm = new Alarm(parts.clock, (runId) => {
-      this.accept(runId, localItem({ kind: 'tick' }))
-      this.pump()
-    })
-    this.#reader = new Reader(parts, {
-      loaded: (slot, outcome) => this.#loaded(slot, outcome),
-      inbox: (slot, rows) => this.#inbox(slot, rows),
-      done: () => this.pump(),
-      failed: (slots, error) => this.#readFailed(slots, error),
-    })
-    const look = (runId: string): void => {
-      this.accept(runId, localItem({ kind: 'look' }))
-      this.pump()
-    }
-    const blob = (workspace: string, hash: string) => this.#reader.blob(workspace, hash)
-    const begun = (childId: string, signal: BegunSignal): void => {
-      this.accept(childId, localItem(signal))
+    this.#recall = new Recall(
+      { ...parts, states: this.#states, mailboxes: this.#mailboxes },
+      {
+        ready: (slot) => this.#rest(slot),
+        gone: (slot) => this.#gone(slot),
+        stuck: (slot) => this.#stuck(slot),
+        unreadable: (slot, reason) => this.#setAside(slot, reason),
+        owes: (slot, effects) => this.#publisher.publishOwed(slot, effects),
+        done: () => this.pump(),
+      },
+    )
+    this.#quarantine = new Quarantine(parts.log, parts.metrics)
+    this.#postponing = new Postponing(() => this.#quiet())
+    const tell = (runId: string, signal: Item['signal']): void => {
+      this.accept(runId, localItem(signal))
       this.pump()
     }
+    this.#alarm = new Alarm(parts.clock, (runId) => tell(runId, { kind: 'tick' }))
+    const look = (runId: string): void => tell(runId, { kind: 'look' })
+    const blob = (workspace: string, hash: string) => this.#recall.blob(workspace, hash)
     this.#publisher = new Publisher({
       transport: parts.transport,
-      children: new Children({ ...parts, blob, begun, look }),
+      children: new Children({ ...parts, blob, begun: tell, look }),
       metrics: parts.metrics,
       blob,
       look,
@@ -110,23 +110,23 @@ export class Pipeline {
 
   attach(session: OwnerSession): void {
     this.#session = session
-    this.#reader.attach(session)
+    this.#recall.attach(session)
   }
 
   /** Forgets everything: it is to be read and received again. */
   detach(): void {
     if (this.#committing) this.#batch.lost(this.#committing)
     this.#session = null
-    this.#reader.attach(null)
+    this.#recall.attach(null)
     this.#alarm.clear()
     this.#states.clear()
-    this.#parked.clear()
+    this.#quarantine.clear()
     this.#unpublished.clear()
     this.#mailboxes.clear()
     this.#batch.clear()
     this.#committing = null
     this.#settled = []
-    this.#postponed = []
+    this.#postponing.clear()
     this.#quiet()
   }
 
@@ -142,12 +142,12 @@ export class Pipeline {
 
   /** A signal from the lane. `retakes`: how often this process made the lane hand its signals out once more. */
   receive({ runId, signal, receipt, deliveries }: ReceivedSignal, retakes: number): void {
-    const item = { signal, receipt, deliveries }
-    this.accept(runId, item)
+    this.accept(runId, { signal, receipt, deliveries })
+    const slot = this.#states.peek(runId)
     // Other processes died over it, each time (R16).
-    if (deliveries - retakes > MAX_DELIVERIES) {
-      this.#quarantine(
-        this.#states.open(runId),
+    if (deliveries - retakes > MAX_DELIVERIES && slot?.phase === 'idle') {
+      this.#setAside(
+        slot,
         `a signal of it (\`${signal.kind}\`) was handed out ${deliveries} times without being decided`,
       )
     }
@@ -157,14 +157,14 @@ export class Pipeline {
   accept(runId: string, item: Item): void {
     if (!this.#session) return
     const { kind } = item.signal
-    if (this.#parked.has(runId)) {
+    if (this.#quarantine.has(runId)) {
       if (kind !== 'look' && kind !== 'tick') {
-        this.#parked.add(runId, [item])
+        this.#quarantine.park(runId, [item])
         return
       }
       // Somebody says that it is worth another look: the load tells whether it is still in quarantine.
       const slot = this.#states.open(runId)
-      this.#mailboxes.put(slot, this.#parked.take(runId))
+      this.#mailboxes.put(slot, this.#quarantine.take(runId))
     }
     const slot = this.#states.open(runId)
     if (kind === 'look') slot.needsInbox = true
@@ -192,7 +192,7 @@ export class Pipeline {
     this.#unpublished.clear()
     for (const runId of runIds) {
       const slot = this.#states.peek(runId)
-      if (slot?.state && slot.phase === 'idle') this.#publishOutstanding(slot)
+      if (slot?.state && slot.phase === 'idle') this.#recall.publishOutstanding(slot)
       else if (slot?.state) this.#unpublished.add(runId)
       else this.accept(runId, localItem({ kind: 'look' }))
     }
@@ -218,9 +218,9 @@ export class Pipeline {
     return (
       this.backlog === 0 &&
       !this.#committing &&
-      this.#postponing === 0 &&
+      !this.#postponing.isWriting &&
       this.#batch.size === 0 &&
-      !this.#reader.isReading &&
+      !this.#recall.isReading &&
       this.#publisher.errands.size === 0
     )
   }
@@ -244,47 +244,26 @@ export class Pipeline {
     } finally {
       this.#pumping = false
     }
-    this.#reader.flush()
-    this.#postpone()
+    this.#recall.flush()
+    if (this.#session) this.#postponing.flush(this.#session)
     this.#quiet()
   }
 
   #step(slot: Slot): void {
     if (slot.phase === 'reading' || slot.phase === 'committing') return
-    if (!slot.state && !this.#begin(slot)) {
-      this.#reader.load(slot)
+    if (!slot.state && !this.#recall.begin(slot)) {
+      this.#recall.load(slot)
       return
     }
     if (slot.needsInbox) {
       // In the batch: its inbox is read after the commit, which settles what was read before.
-      if (slot.phase === 'idle') this.#reader.inbox(slot)
+      if (slot.phase === 'idle') this.#recall.inbox(slot)
       return
     }
     if (slot.mailbox.length === 0) return
     if (slot.phase === 'gathered' && (slot.entry?.items.length ?? 0) >= MAX_SIGNALS_PER_TURN) return
     if (slot.phase === 'idle' && this.#batch.isFull) this.#batch.hold(slot)
     else this.#decide(slot)
-  }
-
-  /** Builds the state of a run that began a moment ago from event 1, if that is certainly the whole log. */
-  #begin(slot: Slot): boolean {
-    const [first] = slot.mailbox
-    if (first?.signal.kind !== 'begun' || first.deliveries !== 1 || !this.#states.mayBeNew(slot.runId))
-      return false
-    const { started, workspace } = first.signal
-    if (this.#parts.clock.now() - started.at > MAX_BEGUN_AGE_MS) return false
-    const graph = this.#parts.graphs.peek(started.graph)
-    if (!graph) return false
-    slot.workspace = workspace
-    slot.state = this.#parts.engine.start(slot.runId, started, graph)
-    slot.fresh = true
-    slot.tickedAt = started.at
-    slot.wakeAt = started.at + FIRST_DEADMAN_MS
-    this.#states.resize(slot, stateBytes(slot.state))
-    this.#parts.transport.live.publish([
-      { kind: 'event', runId: slot.runId, workspace, seq: 1, event: started },
-    ])
-    return true
   }
 
   #decide(slot: Slot): void {
@@ -307,7 +286,7 @@ export class Pipeline {
         break
       case 'needs_blobs': {
         const missing = outcome.hashes.filter((hash) => !slot.blobs?.has(hash))
-        if (missing.length === 0) this.#quarantine(slot, 'the engine asked again for blobs that it was given')
+        if (missing.length === 0) this.#setAside(slot, 'the engine asked again for blobs that it was given')
         else {
           slot.wanted = missing
           this.#again(slot)
@@ -315,7 +294,7 @@ export class Pipeline {
         break
       }
       case 'threw':
-        this.#quarantine(slot, `the engine failed: ${sentence(outcome.error)}`, outcome.error)
+        this.#setAside(slot, `the engine failed: ${sentence(outcome.error)}`, outcome.error)
         break
     }
   }
@@ -333,7 +312,7 @@ export class Pipeline {
         entry.items.filter(({ signal }) => signal.kind !== 'command'),
         'front',
       )
-    this.#reader.load(slot)
+    this.#recall.load(slot)
   }
 
   #publishSettled(): void {
@@ -345,7 +324,7 @@ export class Pipeline {
       const { slot } = entry
       if (!slot.state) continue
       const { wakeAt } = this.#plan(slot, entry, now)
-      if (wakeAt !== undefined) this.#postponed.push({ runId: slot.runId, wakeAt })
+      if (wakeAt !== undefined) this.#postponing.add(slot.runId, wakeAt)
     }
     this.#publisher.publish(entries)
     for (const { slot } of entries) this.#rest(slot)
@@ -364,7 +343,7 @@ export class Pipeline {
     if (this.#committing || this.#batch.size === 0 || !session) return
     const { entries, blamed } = this.#batch.take()
     for (const { slot } of blamed) {
-      this.#quarantine(slot, 'the session with the database broke each time this run was being committed')
+      this.#setAside(slot, 'the session with the database broke each time this run was being committed')
     }
     if (entries.length === 0) return
     const { clock, engine } = this.#parts
@@ -402,11 +381,11 @@ export class Pipeline {
     for (const entry of committed) this.#finish(entry)
     for (const { slot } of conflicted) {
       slot.conflicts++
-      if (slot.conflicts > 1) this.#quarantine(slot, 'its events met numbers that are taken, twice in a row')
+      if (slot.conflicts > 1) this.#setAside(slot, 'its events met numbers that are taken, twice in a row')
       else this.#again(slot)
     }
     for (const { entry, error } of refused) {
-      this.#quarantine(entry.slot, `the database refuses its events: ${sentence(error)}`, error)
+      this.#setAside(entry.slot, `the database refuses its events: ${sentence(error)}`, error)
     }
     for (const slot of this.#batch.takeHeld()) this.#mailboxes.queue(slot)
     this.pump()
@@ -421,12 +400,9 @@ export class Pipeline {
     this.#batch.committed(entry)
     this.#states.resize(slot, slot.bytes + entryBytes(entry))
     const ended = entry.append?.finished
-    if (ended && slot.state) {
-      const { status } = entry.append as { status: string }
-      this.#parts.metrics.runEnded(
-        status as 'completed' | 'failed' | 'cancelled',
-        (ended.at - slot.state.startedAt) / 1000,
-      )
+    const phase = slot.state?.phase.kind
+    if (slot.state && ended && (phase === 'completed' || phase === 'failed' || phase === 'cancelled')) {
+      this.#parts.metrics.runEnded(phase, (ended.at - slot.state.startedAt) / 1000)
     }
     this.#rest(slot)
   }
@@ -439,96 +415,22 @@ export class Pipeline {
     else this.#states.rest(slot, slot.cold)
   }
 
-  #loaded(slot: Slot, outcome: LoadOutcome): void {
-    slot.phase = 'idle'
-    switch (outcome.kind) {
-      case 'gone':
-        this.#publisher.forget(slot.mailbox.flatMap(({ receipt }) => receipt ?? []))
-        this.#drop(slot)
-        return
-      case 'stuck':
-        this.#parked.add(slot.runId, slot.mailbox)
-        this.#drop(slot)
-        return
-      case 'unreadable':
-        this.#quarantine(slot, outcome.reason)
-        return
-    }
-    const { run, state } = outcome
-    const { clock, engine, metrics } = this.#parts
-    const now = clock.now()
-    slot.state = state
-    slot.workspace = run.row.workspace
-    slot.wakeAt = run.row.wakeAt
-    slot.tickedAt = Math.max(now, state.at)
-    this.#states.resize(slot, stateBytes(state))
-    metrics.loaded(1)
-    this.#addCommands(slot, run.inbox)
-    const next = engine.nextWake(state, 0)
-    if (next !== null && next <= now) this.#mailboxes.put(slot, [localItem({ kind: 'tick' })])
-    this.#publishOutstanding(slot)
-    this.#rest(slot)
-  }
-
-  #publishOutstanding(slot: Slot): void {
-    const { state } = slot
-    if (!state) return
-    const effects = this.#parts.engine.outstanding(state, this.#parts.clock.now())
-    this.#publisher.publishOwed(
-      slot,
-      effects.map((effect) => owed(effect, state)),
-    )
-  }
-
-  #inbox(slot: Slot, rows: readonly InboxRow[]): void {
-    slot.phase = 'idle'
-    this.#addCommands(slot, rows)
-    this.#rest(slot)
-  }
-
-  #addCommands(slot: Slot, rows: readonly InboxRow[]): void {
-    if (rows.length === 0) return
-    const known = new Set(slot.mailbox.map(({ signal }) => (signal.kind === 'command' ? signal.id : null)))
-    const items = rows
-      .filter(({ id }) => !known.has(id))
-      .map(({ id, actor, command }) => localItem({ kind: 'command', id, actor, command }))
-    // Inserting a command made the run due at once (R15).
-    slot.wakeAt = Math.min(slot.wakeAt ?? Number.POSITIVE_INFINITY, this.#parts.clock.now())
-    this.#mailboxes.put(slot, items)
-  }
-
-  #readFailed(slots: readonly Slot[], error: unknown): void {
-    this.#parts.trouble.began('read', error)
-    const session = this.#session
-    this.#parts.clock.after(RETRY_READ_MS, () => {
-      if (session !== this.#session || !session) return
-      this.#parts.trouble.over('read')
-      for (const slot of slots) {
-        slot.phase = 'idle'
-        slot.needsInbox = true
-        this.#mailboxes.queue(slot)
-      }
-      this.pump()
-    })
-  }
-
-  #quarantine(slot: Slot, reason: string, error?: unknown): void {
-    const { log, metrics } = this.#parts
-    const { runId, entry } = slot
-    log.error(
-      { runId, ...(error ? { error } : {}) },
-      `the run is set aside: ${reason}; \`weft recover ${runId}\` tries again`,
-    )
-    metrics.quarantined()
-    if (entry) this.#batch.remove(entry)
-    this.#parked.add(runId, [...(entry?.items ?? []), ...slot.mailbox])
+  #gone(slot: Slot): void {
+    this.#publisher.forget(slot.mailbox.flatMap(({ receipt }) => receipt ?? []))
     this.#drop(slot)
-    this.#session?.quarantine({ runId, reason }).catch((failure: unknown) => {
-      log.warn(
-        { runId, error: failure },
-        'the quarantine could not be written; the run is tried again when it is due',
-      )
-    })
+  }
+
+  #stuck(slot: Slot): void {
+    this.#quarantine.park(slot.runId, slot.mailbox)
+    this.#drop(slot)
+  }
+
+  #setAside(slot: Slot, reason: string, error?: unknown): void {
+    const { runId, entry } = slot
+    if (entry) this.#batch.remove(entry)
+    const items = [...(entry?.items ?? []), ...slot.mailbox]
+    this.#drop(slot)
+    this.#quarantine.setAside(this.#session, runId, items, reason, error)
   }
 
   #drop(slot: Slot): void {
@@ -546,21 +448,6 @@ export class Pipeline {
       )
     }
     this.#unpublished.add(runId)
-  }
-
-  #postpone(): void {
-    const session = this.#session
-    if (this.#postponed.length === 0 || !session) return
-    this.#postponing++
-    session
-      .postpone(this.#postponed)
-      // Unwritten, the runs are due again: nothing is lost.
-      .catch(() => {})
-      .then(() => {
-        this.#postponing--
-        this.#quiet()
-      })
-    this.#postponed = []
   }
 }
 
