@@ -16,6 +16,7 @@ import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
 import { createLog, type Log } from './log.ts'
 import { ensureApiKey, refuseSecondServer, writeServerFile } from './server-file.ts'
 import type { Service } from './service.ts'
+import type { StopSignals } from './stop-signals.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts'
 import { openStore } from './store/postgres.ts'
 import type { Store } from './store/store.ts'
@@ -326,18 +327,8 @@ function portInUse(error: unknown, config: Config): PortInUse | null {
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)
 
-/**
- * Stops on SIGTERM or SIGINT and resolves to the exit code: 0, or 1 when a second signal says not to wait.
- */
-export function untilStopped(weft: Weft): Promise<number> {
-  return new Promise((resolve) => {
-    let signals = 0
-    const onSignal = (): void => {
-      signals++
-      if (signals > 1) resolve(1)
-      else void weft.stop().then(() => resolve(0))
-    }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
-  })
+/** Stops when it is asked to and resolves to the exit code: 0, or 1 when it was told not to wait. */
+export async function untilStopped(weft: Weft, signals: StopSignals): Promise<number> {
+  await signals.asked
+  return Promise.race([weft.stop().then(() => 0), signals.hurried.then(() => 1)])
 }

@@ -2,6 +2,7 @@
 import { flushCompileCache } from 'node:module'
 import { Command } from 'commander'
 import { type Flags, readConfig } from '../config.ts'
+import { listenForStop } from '../stop-signals.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
 import { gather } from './values.ts'
@@ -79,12 +80,13 @@ async function serve(
       `The configuration is not valid:\n${read.problems.map((problem) => `  ${problem}`).join('\n')}`,
     )
   for (const warning of read.warnings) session.notice(warning)
+  const signals = listenForStop()
   const { startWeft, untilStopped } = await import('../main.ts')
-  const weft = await startWeft(read.config, { progress: (message) => session.notice(message) }).catch(
-    (error: unknown) => {
-      throw new CliError(EXIT.failed, error instanceof Error ? error.message : String(error))
-    },
-  )
+  const starting = startWeft(read.config, { progress: (message) => session.notice(message) })
+  const weft = await Promise.race([starting, signals.hurried]).catch((error: unknown) => {
+    throw new CliError(EXIT.failed, error instanceof Error ? error.message : String(error))
+  })
+  if (weft === undefined) return EXIT.failed
   const { version, isEmbedded, settings } = weft.database
   const seconds = (weft.readyAfterMs / 1000).toFixed(1)
   if (session.isJson)
@@ -101,7 +103,7 @@ async function serve(
     )
     session.line(`data in ${read.config.dataDirectory}, the API key in its file \`api-key\``)
   }
-  const stopped = untilStopped(weft)
+  const stopped = untilStopped(weft, signals)
   // Else what was compiled is written at the end, which a killed server never sees.
   setImmediate(flushCompileCache)
   return stopped
