@@ -9,11 +9,6 @@ import { relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ServiceProcess, USUAL_SERVICE_PORT } from '../runner/service-process.ts'
 import { WeftDidNotStart, WeftProcess } from '../runner/weft-process.ts'
-import { approvalAct } from './act-approval.ts'
-import { killAct } from './act-kill.ts'
-import { loadAct } from './act-load.ts'
-import { slackAct } from './act-slack.ts'
-import type { Cast } from './cast.ts'
 import { Paper } from './paper.ts'
 
 const USAGE = `npm start [-- --tour | --no-tour]
@@ -43,6 +38,8 @@ const playsTour = flags.tour ?? isEmpty
 
 let isEnding = false
 const paper = new Paper(() => void end(0))
+// Whoever read what was printed has gone; the server has not.
+process.stdout.on('error', () => {})
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(0))
 
 const service = await startService()
@@ -74,7 +71,11 @@ async function start(): Promise<void> {
     return
   }
   await introduce()
-  if (playsTour) await tour({ weft, service, paper })
+  if (playsTour) {
+    // Read only now: what the tour needs would be in the way of the start.
+    const { tour } = await import('./tour.ts')
+    await tour({ weft, service, paper }, () => isEnding)
+  }
   if (isEnding) return
   whatNext()
   await weft.ended()
@@ -100,26 +101,6 @@ async function introduce(): Promise<void> {
 }
 
 const shortVersion = (text: string): string => /\d+(\.\d+)?/.exec(text)?.[0] ?? text
-
-async function tour(cast: Cast): Promise<void> {
-  const release = paper.holdKeys()
-  try {
-    await slackAct(cast)
-    if (!paper.isTerminal) return
-    await paper.rest()
-    await killAct(cast)
-    await paper.rest()
-    await approvalAct(cast)
-    await paper.rest()
-    await loadAct(cast)
-    await paper.rest()
-  } catch (error) {
-    if (!isEnding)
-      paper.paragraph(`The tour broke off: ${error instanceof Error ? error.message : error}`, 'red')
-  } finally {
-    release()
-  }
-}
 
 function whatNext(): void {
   const { paint } = paper
