@@ -1,9 +1,9 @@
 /**
  * Runs examples against a Weft and a service of their own, and compares with what each expects.
  *
- *     node examples/run.ts                the examples, all of them
- *     node examples/run.ts 02 09          these
- *     node examples/run.ts 02 --changed   with the deliberate change made: the comparison must fail
+ *     node scripts/node24.mjs examples/run.ts               the examples, all of them
+ *     node scripts/node24.mjs examples/run.ts 02 09         these
+ *     node scripts/node24.mjs examples/run.ts 02 --changed  with the deliberate change made: the comparison must fail
  *
  * Ends with 0 when every run matched, else with 1.
  */

@@ -1,13 +1,14 @@
 /**
- * `npm start` as somebody meets it first: an empty data directory, no terminal, nothing configured. What it says must be
+ * `npm start` as somebody meets it first: an empty data directory, nothing configured, with a terminal and without. What it says must be
  * what happened, and when it is told to end nothing may be left.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Client } from '../../src/cli/client.ts'
 
@@ -32,11 +33,15 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true })
 })
 
-async function start(environment: Record<string, string> = {}): Promise<Started> {
+async function start(
+  environment: Record<string, string> = {},
+  [command, ...args]: readonly [string, ...string[]] = ['npm', 'start'],
+  read: (printed: string, child: ChildProcess) => void = () => {},
+): Promise<Started> {
   const dataDirectory = join(home, 'data')
-  const started = spawn('npm', ['start'], {
+  const started = spawn(command, args, {
     cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
       HOME: home,
@@ -52,6 +57,7 @@ async function start(environment: Record<string, string> = {}): Promise<Started>
     for (const stream of [started.stdout, started.stderr]) {
       stream.setEncoding('utf8').on('data', (part: string) => {
         text += part
+        read(text, started)
         if (text.includes('Weft goes on at ')) resolve(text)
       })
     }
@@ -103,3 +109,34 @@ test('says which step failed when the receiver answers 500', async () => {
   expect(run.status).toBe('failed')
   expect(printed).toMatch(/Run \S+ ended failed at step `alarm`: slack_unavailable/)
 })
+
+// `script` of util-linux lends the child a terminal; where there is none, nobody plays the other acts.
+const hasScript = spawnSync('script', ['--version']).stdout?.includes('util-linux') ?? false
+
+test.skipIf(!hasScript)(
+  'plays all four acts in a terminal, and the ledger finds no step called again',
+  async () => {
+    let hasDecided = false
+    const { printed, weft } = await start(
+      { TERM: 'xterm' },
+      ['script', '--quiet', '--return', '--command', 'exec node scripts/start.mjs', '/dev/null'],
+      (text, { stdin }) => {
+        if (hasDecided || !text.includes('eject')) return
+        hasDecided = true
+        stdin?.write('a')
+      },
+    )
+    const text = stripVTControlCharacters(printed)
+    expect(text).not.toContain('The tour broke off')
+    const inFlight = Number(/killed with (\d+) attempts in flight, back in [\d.]+ s,/.exec(text)?.[1])
+    expect(inFlight).toBeGreaterThanOrEqual(5)
+    expect(text).toContain('finished steps called again: 0')
+    expect(text).toContain('Approved: the service was called at /orders/ord_3/release')
+    expect(text).toMatch(/[1-9][\d,]* durable three-step runs\/s on this machine/)
+
+    const { items } = await weft.call<{ items: { status: string }[] }>('GET', '/api/v1/runs', {
+      query: { status: ['queued', 'running', 'waiting', 'failed', 'cancelled'] },
+    })
+    expect(items).toEqual([])
+  },
+)
