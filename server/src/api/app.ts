@@ -14,6 +14,7 @@ import {
   fastify,
   LogController,
 } from 'fastify'
+import type { Clock } from '../clock.ts'
 import type { Service } from '../service.ts'
 import { createBrowserCheck, isLoopback, Keys, requireRole } from './auth.ts'
 import type { Answer, Call, Handlers, Principal } from './call.ts'
@@ -37,6 +38,7 @@ import { Watch } from './watch.ts'
 
 /** A value of 16 MiB and the envelope around it. */
 export const MAX_BODY_BYTES = 17 * 1024 * 1024
+const CLOSE_IDLE_EVERY_MS = 25
 
 export interface Api extends Service {
   /** Where it listens, once started. */
@@ -88,7 +90,7 @@ export function createApi(parts: ApiParts): Api {
       if (state === 'stopped') return
       state = 'stopped'
       stopping.abort()
-      await app.close()
+      await closeWithin(app, clock)
       watch.close()
     },
     url() {
@@ -99,6 +101,19 @@ export function createApi(parts: ApiParts): Api {
       return `http://${host}:${address.port}`
     },
   }
+}
+
+/** A connection that becomes idle while the server closes would keep it open until its keep-alive time is over. */
+async function closeWithin(app: FastifyInstance, clock: Clock): Promise<void> {
+  let withdraw: () => void = () => {}
+  const closeIdle = (): void => {
+    app.server.closeIdleConnections()
+    withdraw = clock.after(CLOSE_IDLE_EVERY_MS, closeIdle)
+  }
+  const closed = app.close()
+  closeIdle()
+  await closed
+  withdraw()
 }
 
 function createServer({ clock, log, metrics, settings }: ApiParts): FastifyInstance {

@@ -287,7 +287,7 @@ function addItems(step: StepView, add: (text: string, colour?: Colour) => void):
   add('█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled), failed > 0 ? 'yellow' : 'green')
   add(`${completed}/${count}`)
   if (failed > 0) add(`${failed} failed`, 'red')
-  if (live > 0 && step.settledAt === null) add(`${live} at work`, 'cyan')
+  if (live > 0 && step.settledAt === null) add(`${live} in flight`, 'cyan')
 }
 
 function addActivity(scene: Scene, step: StepView, add: (text: string, colour?: Colour) => void): void {
@@ -314,6 +314,10 @@ function addActivity(scene: Scene, step: StepView, add: (text: string, colour?: 
       'yellow',
     )
     add(errorText(failure), 'dim')
+    return
+  }
+  if (unit?.activity.phase === 'backoff' && step.status === 'waiting') {
+    add(`attempt ${unit.attempt} is with the workers`, 'yellow')
     return
   }
   if (unit?.activity.phase === 'between' && step.wakeAt !== null)
