@@ -23,10 +23,16 @@ export interface SystemClock extends Clock {
   adjust(offsetMs: number): void
 }
 
+/** Random bytes that ids are made of, drawn for 512 ids at a time: one call each cost a submit 11 µs of 250. */
+const DRAWN_BYTES = 4096
+const ID_BYTES = 8
+
 export function systemClock(): SystemClock {
   let offsetMs = 0
   let lastMs = 0
   let counter = 0
+  let drawn = Buffer.alloc(0)
+  let used = 0
   return {
     get offsetMs() {
       return offsetMs
@@ -46,10 +52,14 @@ export function systemClock(): SystemClock {
         lastMs++
         counter = 0
       }
-      const random = randomBytes(8)
-      random[0] = (random[0]! & 0x3f) | 0x80
+      if (used === drawn.length) {
+        drawn = randomBytes(DRAWN_BYTES)
+        used = 0
+      }
+      drawn[used] = (drawn[used]! & 0x3f) | 0x80
       const time = lastMs.toString(16).padStart(12, '0')
-      const tail = random.toString('hex')
+      const tail = drawn.toString('hex', used, used + ID_BYTES)
+      used += ID_BYTES
       return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${tail.slice(0, 4)}-${tail.slice(4)}`
     },
     token: (bytes) => randomBytes(bytes).toString('hex'),
