@@ -29,6 +29,10 @@ function refuse(sentence: string): never {
   process.exit(2)
 }
 
+// Ended early, it ends and removes what it started (see weft-process.ts).
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
+
 const { values } = parseArgs({
   options: {
     modes: { type: 'string', default: 'embedded' },

@@ -52,6 +52,9 @@ export async function startSubject(options: { allow?: string; profile?: string }
     },
   })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const killWithUs = (): void => void child.kill('SIGKILL')
+  process.once('exit', killWithUs)
+  void ended.then(() => process.off('exit', killWithUs))
   const url = await new Promise<string>((resolve, reject) => {
     child.once('message', (message) => resolve((message as { url: string }).url))
     child.once('exit', (code) => reject(new Error(`the engine ended with ${code} before it was ready`)))

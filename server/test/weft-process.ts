@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { get } from 'node:http'
 import { createServer } from 'node:net'
@@ -30,10 +30,29 @@ export interface WeftProcessOptions {
   readonly environment?: Readonly<Record<string, string>>
 }
 
-export const newDataDirectory = (name: string): string => mkdtempSync(join(tmpdir(), `weft-${name}-`))
+/** Data directories in use, and servers that run on them. */
+const directories = new Set<string>()
+const servers = new Set<ChildProcess>()
+
+// Whoever started servers and is ended before it could end them (Ctrl-C) leaves nothing behind.
+process.once('exit', () => {
+  for (const child of servers) child.kill('SIGKILL')
+  for (const directory of directories) {
+    const postmaster = postmasterOf(directory)
+    for (const pid of postmaster === null ? [] : processTree([postmaster])) send(pid, 'SIGKILL')
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+  }
+})
+
+export function newDataDirectory(name: string): string {
+  const directory = mkdtempSync(join(tmpdir(), `weft-${name}-`))
+  directories.add(directory)
+  return directory
+}
 
 export async function removeDataDirectory(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  directories.delete(directory)
 }
 
 export const newApiKey = (): string => `weft_${randomBytes(24).toString('hex')}`
@@ -104,12 +123,14 @@ export class WeftProcess {
       },
     })
     this.#child = child
+    servers.add(child)
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT_CHARACTERS)
       })
     }
     this.#ended = new Promise((resolve) => child.once('exit', (code) => resolve(code)))
+    void this.#ended.then(() => servers.delete(child))
     let isOver = false
     void this.#ended.then(() => {
       isOver = true

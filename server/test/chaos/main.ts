@@ -9,6 +9,10 @@ import { type ChaosReport, runChaos } from './chaos.ts'
 
 const DEFAULT_KILLS = 50
 
+// Ended early, it ends and removes what it started (see weft-process.ts).
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
+
 const { values } = parseArgs({
   options: {
     kills: { type: 'string' },
