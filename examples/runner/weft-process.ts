@@ -62,7 +62,7 @@ export class WeftProcess {
         this.#child = undefined
         throw new WeftDidNotStart(
           child.exitCode ?? 1,
-          readFileSync(this.logFile, 'utf8').slice(logStart).trim(),
+          readFileSync(this.logFile).subarray(logStart).toString().trim(),
         )
       }
       const file = await readServerFile(dataDirectory)
@@ -119,12 +119,17 @@ export class WeftProcess {
     this.#child = undefined
   }
 
-  /** SIGTERM; resolves to the exit code. */
+  /** SIGTERM; resolves to the exit code when the server is gone, and its PostgreSQL, whoever had killed the server. */
   async stop(): Promise<number | null> {
     const ended = this.ended()
     this.#child?.kill('SIGTERM')
     const code = await ended
     this.#child = undefined
+    // Without a start that went well, it would be the database of another server.
+    if (this.#client === undefined) return code
+    const orphan = this.postgresPid
+    if (orphan !== undefined) process.kill(orphan, 'SIGINT')
+    while (this.postgresPid !== undefined) await pause(LOOK_EVERY_MS)
     return code
   }
 }
