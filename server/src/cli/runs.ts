@@ -162,7 +162,9 @@ const simpleCommand = (context: CliContext, verb: string, description: string): 
     .action(action(context, (session, reference: string) => command(session, reference, verb, {})))
 
 export const recoverCommand = (context: CliContext): Command =>
-  simpleCommand(context, 'recover', 'Lets a run that is stuck (in quarantine) try again.')
+  simpleCommand(context, 'recover', 'Lets a run that is stuck (in quarantine) try again.').summary(
+    'let a stuck run try again',
+  )
 
 async function command(session: Session, reference: string, verb: string, body: object): Promise<number> {
   const client = await session.client()

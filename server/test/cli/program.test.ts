@@ -1,0 +1,320 @@
+/** The real program against a real server: what people and scripts see, and the exit codes that scripts rely on. */
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readConfig } from '../../src/config.ts'
+import { startWeft, type Weft } from '../../src/main.ts'
+import { type TestDatabase, testDatabase } from '../postgres.ts'
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+const HELLO = `weft: 1
+name: hello
+input: { type: object, required: [name], properties: { name: { type: string }, times: { type: number, default: 2 } } }
+nodes:
+  greet: { type: log, with: { message: "Hello, \${{ input.name }}!" } }
+output: { text: "\${{ steps.greet.output.message }}", times: "\${{ input.times }}" }
+`
+const FAILS = 'weft: 1\nname: fails\nnodes:\n  boom: { type: fail, with: { message: it broke } }\n'
+const ASKS = 'weft: 1\nname: asks\nnodes:\n  ask: { type: approval, with: { title: "Release it?" } }\n'
+const WAITS = 'weft: 1\nname: waits\nnodes:\n  wait: { type: wait, with: { message: paid } }\n'
+const BAD =
+  'weft: 1\nname: bad\nnodes:\n  a: { type: lgo, with: { message: x } }\n  b: { type: log, needs: aa, with: { message: x } }\n'
+
+let folder: string
+let database: TestDatabase
+let weft: Weft
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'weft-cli-'))
+  database = await testDatabase()
+  const read = readConfig({
+    flags: { dataDirectory: join(folder, '.weft'), databaseUrl: database.url, port: '0', logLevel: 'silent' },
+    environment: {},
+  })
+  if (!read.ok) throw new Error(read.problems.join('\n'))
+  weft = await startWeft(read.config)
+  for (const [name, text] of Object.entries({
+    hello: HELLO,
+    fails: FAILS,
+    asks: ASKS,
+    waits: WAITS,
+    bad: BAD,
+  })) {
+    await writeFile(join(folder, `${name}.yaml`), text)
+  }
+})
+
+afterAll(async () => {
+  await weft?.stop()
+  await database?.drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function start(
+  args: readonly string[],
+  options: { cwd?: string; environment?: Record<string, string>; input?: string } = {},
+) {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd: options.cwd ?? folder,
+    env: { PATH: process.env.PATH ?? '', HOME: folder, ...options.environment },
+    stdio: 'pipe',
+  })
+  let out = ''
+  let err = ''
+  const listeners = new Set<() => void>()
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString()
+    for (const listener of listeners) listener()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    err += chunk.toString()
+  })
+  child.stdin.end(options.input ?? '')
+  return {
+    ended: new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, out, err }))),
+    /** Resolves when stdout has this text. */
+    says: (text: string) =>
+      new Promise<void>((resolve) => {
+        const look = () => {
+          if (!out.includes(text)) return
+          listeners.delete(look)
+          resolve()
+        }
+        listeners.add(look)
+        look()
+      }),
+  }
+}
+
+const cli = (...args: string[]): Promise<Ended> => start(args).ended
+
+describe('run', () => {
+  test('completes with 0, and prints the output', async () => {
+    const { code, out } = await cli('run', 'hello.yaml', '-i', 'name=Ada')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^completed {2}[0-9a-f-]{36}\n/)
+    expect(JSON.parse(out.slice(out.indexOf('{')))).toEqual({ text: 'Hello, Ada!', times: 2 })
+  })
+
+  test('follows without a terminal in plain lines', async () => {
+    const { code, out } = await cli('run', 'hello.yaml', '-i', 'name=Ada', '--follow')
+    expect(code).toBe(0)
+    expect(out).toMatch(/run +started[\s\S]*greet +completed[\s\S]*run +completed/)
+    expect(out).not.toContain('\u001b')
+  })
+
+  test('takes input from a file and from stdin', async () => {
+    await writeFile(join(folder, 'input.json'), '{"name":"file","times":5}')
+    const fromFile = await cli('run', 'hello.yaml', '--input', '@input.json', '-i', 'times=7', '--json')
+    expect(JSON.parse(fromFile.out)).toMatchObject({
+      status: 'completed',
+      output: { text: 'Hello, file!', times: 7 },
+    })
+    const fromInput = await start(['run', 'hello.yaml', '--input', '-', '--json'], {
+      input: '{"name":"stdin"}',
+    }).ended
+    expect(JSON.parse(fromInput.out).output.text).toBe('Hello, stdin!')
+  })
+
+  test('ends with 1 when the run failed, and names the step', async () => {
+    const { code, out } = await cli('run', 'fails.yaml')
+    expect([code, out]).toEqual([1, expect.stringMatching(/^failed[\s\S]*step boom: .*it broke/)])
+  })
+
+  test('ends with 2 for a file with problems, shows all of them, and stores nothing', async () => {
+    const { code, err } = await cli('run', 'bad.yaml')
+    expect(code).toBe(2)
+    expect(err).toContain('bad.yaml:4:14  /nodes/a/type')
+    expect(err).toContain('bad.yaml:5:26  /nodes/b/needs')
+    expect(JSON.parse((await cli('runs', 'list', '-w', 'bad', '--json')).out)).toEqual([])
+  })
+
+  test('ends with 2 for input that misses the schema, for a missing file and for a wrong option', async () => {
+    const input = await cli('run', 'hello.yaml')
+    expect([input.code, input.err]).toEqual([2, expect.stringContaining('invalid_input')])
+    expect((await cli('run', 'nothing.yaml')).code).toBe(2)
+    expect((await cli('run', 'nobody')).err).toContain('workflow_not_found')
+    const option = await cli('run', 'hello.yaml', '--folow')
+    expect([option.code, option.err]).toEqual([2, expect.stringContaining('Did you mean --follow?')])
+  })
+
+  test('ends with 3 when somebody cancels', async () => {
+    const running = start(['run', 'waits.yaml', '--follow'])
+    await running.says('waiting')
+    expect((await cli('cancel', '@last:waits')).code).toBe(0)
+    const { code, out } = await running.ended
+    expect([code, out]).toEqual([3, expect.stringContaining('cancelled')])
+  })
+
+  test('ends with 4 when a person is waited for and --no-wait was given', async () => {
+    const { code, out } = await cli('run', 'asks.yaml', '--no-wait')
+    expect(code).toBe(4)
+    expect(out).toContain('weft approve')
+    await cli('cancel', '@last:asks')
+  })
+
+  test('under one idempotency key is one run', async () => {
+    const args = ['run', 'hello.yaml', '-i', 'name=Ada', '--idempotency-key', 'k1', '--detach']
+    const first = await cli(...args)
+    const again = await cli(...args)
+    expect(again.out).toBe(first.out)
+  })
+})
+
+test('an approval is decided from the command line, once', async () => {
+  const running = start(['run', 'asks.yaml', '--follow'])
+  await running.says('waiting')
+  const [approval] = JSON.parse((await cli('approvals', 'list', '--json')).out)
+  expect(approval.title).toBe('Release it?')
+  expect(await cli('approve', '@last:asks', '-c', 'fine')).toMatchObject({ code: 0 })
+  expect((await running.ended).code).toBe(0)
+  const again = await cli('reject', approval.id)
+  expect([again.code, again.err]).toEqual([6, expect.stringContaining('already_decided')])
+})
+
+test('a message wakes a run', async () => {
+  const running = start(['run', 'waits.yaml', '--follow'])
+  await running.says('waiting')
+  expect((await cli('why', '@last:waits')).out).toContain('waits for a message named `paid`')
+  expect((await cli('send', '@last:waits', 'paid', '--data', '{"amount":12}')).code).toBe(0)
+  const { code, out } = await running.ended
+  expect([code, out]).toEqual([0, expect.stringContaining('"amount": 12')])
+})
+
+test('workflows are stored, listed, tagged, run by name, deleted', async () => {
+  expect((await cli('workflows', 'create', 'hello.yaml', '--tag', 'prod')).out).toContain('hello@1  stored')
+  expect((await cli('workflows', 'create', 'hello.yaml')).out).toContain('is the same already')
+  expect((await cli('workflows', 'get', 'hello@prod')).out).toBe(HELLO)
+  expect((await cli('run', 'hello@prod', '-i', 'name=Ada')).code).toBe(0)
+  expect((await cli('workflows', 'tag', 'hello@1', 'stable')).out).toContain('hello@stable is version 1')
+  expect((await cli('workflows', 'list')).out).toContain('hello@1')
+  expect((await cli('workflows', 'create', 'bad.yaml')).err).toContain('bad.yaml:4:14')
+  expect((await cli('workflows', 'delete', 'hello')).code).toBe(0)
+  expect((await cli('run', 'hello')).code).toBe(2)
+})
+
+test('a run is found by the end of its id; runs are listed, shown, explained and deleted', async () => {
+  const { out } = await cli('run', 'hello.yaml', '-i', 'name=Ada', '-l', 'team=blue', '--json')
+  const { id } = JSON.parse(out)
+  expect((await cli('runs', 'get', id.slice(-8))).out).toContain('Hello, Ada!')
+  expect(JSON.parse((await cli('runs', 'list', '-l', 'team=blue', '--json')).out)).toMatchObject([{ id }])
+  const events = (await cli('logs', id, '--json')).out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).type)
+  expect(events).toEqual(['run.started', 'step.completed', 'run.completed'])
+  expect((await cli('why', id)).out).toContain('finished')
+  expect((await cli('runs', 'pause', id)).code).toBe(6)
+  expect((await cli('runs', 'delete', id)).code).toBe(0)
+  expect((await cli('runs', 'get', id)).code).toBe(2)
+  expect((await cli('runs', 'get', 'xyz')).err).toContain('@last')
+})
+
+describe('the server', () => {
+  test('is found by the nearest data directory upward', async () => {
+    await mkdir(join(folder, 'a', 'b'), { recursive: true })
+    const { code, out } = await start(['doctor', '--json'], { cwd: join(folder, 'a', 'b') }).ended
+    expect(code).toBe(0)
+    const { server, settings } = JSON.parse(out)
+    expect(server).toMatchObject({ url: weft.url, postgres: { settings: { fsync: 'on' } } })
+    expect(JSON.stringify(settings)).not.toContain(weft.apiKey)
+  })
+
+  test('is named by the environment and by flags, flags first', async () => {
+    const environment = { WEFT_URL: 'http://127.0.0.1:1', WEFT_API_KEY: weft.apiKey }
+    const named = await start(['runs', 'list', '--url', weft.url], { environment, cwd: tmpdir() }).ended
+    expect(named.code).toBe(0)
+    const unreachable = await start(['runs', 'list'], { environment, cwd: tmpdir() }).ended
+    expect([unreachable.code, unreachable.err]).toEqual([5, expect.stringContaining('http://127.0.0.1:1')])
+  })
+
+  test('refuses a wrong key with 6', async () => {
+    const { code, err } = await cli('runs', 'list', '--url', weft.url, '--api-key', 'weft_wrong_key_entirely')
+    expect([code, err]).toEqual([6, expect.stringContaining('unauthorized')])
+  })
+
+  test('without one the command brings an engine of its own, and says so', async () => {
+    const other = await testDatabase()
+    const home = await mkdtemp(join(tmpdir(), 'weft-cli-own-'))
+    try {
+      await writeFile(join(home, 'hello.yaml'), HELLO)
+      const environment = { WEFT_DATABASE_URL: other.url, HOME: home }
+      const { code, out, err } = await start(['run', 'hello.yaml', '-i', 'name=Ada'], {
+        cwd: home,
+        environment,
+      }).ended
+      expect([code, err]).toEqual([0, expect.stringContaining('brings its own engine')])
+      expect(out).toContain('Hello, Ada!')
+    } finally {
+      await other.drop()
+      await rm(home, { recursive: true, force: true })
+    }
+  })
+
+  test('is called directly', async () => {
+    const { code, out } = await cli('api', 'GET', '/node-types')
+    expect([code, JSON.parse(out).items.length > 8]).toEqual([0, true])
+    const posted = await cli(
+      'api',
+      'post',
+      '/orchestrate?wait=30s',
+      '-d',
+      '@fails.yaml',
+      '-t',
+      'application/yaml',
+    )
+    expect([posted.code, JSON.parse(posted.out).status]).toEqual([0, 'failed'])
+    expect((await cli('api', 'GET', '/runs/none')).code).toBe(2)
+    expect((await cli('open')).out.trim()).toBe(`${weft.url}/api/v1/runs`)
+  })
+})
+
+describe('without a server', () => {
+  const offline = { cwd: tmpdir(), environment: { WEFT_URL: 'http://127.0.0.1:1' } }
+
+  test('validate shows every problem under its line', async () => {
+    const { code, out } = await start(
+      ['validate', join(folder, 'bad.yaml'), join(folder, 'hello.yaml')],
+      offline,
+    ).ended
+    expect(code).toBe(2)
+    expect(out).toContain('unknown_type: No node type `lgo` is known. Did you mean `log`?')
+    expect(out).toContain('unknown_step')
+    expect(out).toContain('hello is valid')
+    const json = await start(['validate', '-', '--json'], { ...offline, input: BAD }).ended
+    expect(JSON.parse(json.out)).toMatchObject([
+      { file: 'stdin', valid: false, problems: [{ line: 4, suggestion: 'log' }, { line: 5 }] },
+    ])
+  })
+
+  test('init writes a workflow that is valid and runs', async () => {
+    const file = join(folder, 'starters', 'first.yaml')
+    expect((await cli('init', file)).code).toBe(0)
+    expect((await cli('init', file)).err).toContain('exists already')
+    expect((await cli('validate', file)).code).toBe(0)
+    const { code, out } = await cli('run', file, '-i', 'name=Ada', '--json')
+    expect([code, JSON.parse(out).output]).toEqual([0, { greeting: 'Hello, Ada!', welcomed: 3 }])
+  })
+
+  test('every command has help with an example', async () => {
+    const { out } = await cli('--help')
+    const commands = [...out.matchAll(/^ {2}([a-z]+) .*$/gm)]
+      .map((match) => match[1] as string)
+      .filter((name) => name !== 'help' && name !== 'weft')
+    expect(commands.length).toBeGreaterThan(15)
+    for (const name of commands.slice(0, 15)) {
+      const help = await cli(name, '--help')
+      expect([name, help.code, help.out]).toEqual([name, 0, expect.stringContaining('Examples:')])
+    }
+  })
+})
