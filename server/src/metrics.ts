@@ -32,8 +32,6 @@ export const METRICS = {
   weft_states: 'Run states in memory.',
   weft_states_bytes: 'Estimated size of the run states in memory.',
   weft_quarantined_total: 'Runs that this process put into quarantine.',
-  weft_tokens_total: 'Tokens that models read and wrote, by model and direction (input, cached, output).',
-  weft_cost_total: 'Cost of model calls in US dollars, by model.',
 } as const
 
 export type RunEnding = 'completed' | 'failed' | 'cancelled'
@@ -70,8 +68,6 @@ export interface Metrics {
   readonly coordinator: CoordinatorMetrics
   request(method: string, route: string, status: number, seconds: number): void
   refused(code: string): void
-  tokens(model: string, direction: 'input' | 'cached' | 'output', count: number): void
-  cost(model: string, dollars: number): void
   /** Names where the figures come from that are read at each scrape. */
   observe(sources: MetricSources): void
   readonly contentType: string
@@ -112,8 +108,6 @@ export function createMetrics(): Metrics {
   const states = gauge('weft_states')
   const statesBytes = gauge('weft_states_bytes')
   const quarantined = counter('weft_quarantined_total')
-  const tokens = counter('weft_tokens_total', 'model', 'direction')
-  const cost = counter('weft_cost_total', 'model')
 
   let sources: MetricSources | null = null
   async function read({ queues, runs: countRuns }: MetricSources): Promise<void> {
@@ -160,8 +154,6 @@ export function createMetrics(): Metrics {
       requestDuration.observe({ method, route }, seconds)
     },
     refused: (code) => refusals.inc({ code }),
-    tokens: (model, direction, count) => tokens.inc({ model, direction }, count),
-    cost: (model, dollars) => cost.inc({ model }, dollars),
     observe(asked) {
       sources = asked
     },

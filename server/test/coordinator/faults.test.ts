@@ -212,6 +212,42 @@ test('a full disk is waited out: nothing is lost, one sentence says so meanwhile
   expect(await w.status(runId)).toBe('completed')
 })
 
+test('a transport that does not answer delays tasks, and loses none', async () => {
+  const w = await world()
+  const { publish } = w.transport.tasks
+  let failed = (): void => {}
+  const refused = new Promise<void>((resolve) => {
+    failed = resolve
+  })
+  w.transport.tasks.publish = async () => {
+    failed()
+    throw new Error('the transport is away')
+  }
+  const runId = await w.begin(CHAIN)
+  await refused
+  w.transport.tasks.publish = publish
+  await w.coordinator.idle()
+  await w.pass(1_000)
+  const [a] = await w.take()
+  expect(a).toMatchObject({ key: 'a', attempt: 1 })
+  await w.complete(a!)
+  await w.finish(runId)
+})
+
+test('a late announcement of a run that has gone on builds no second life of it', async () => {
+  const w = await world()
+  const runId = await w.begin(CHAIN)
+  await w.finish(runId)
+  await w.coordinator.idle()
+  const [started] = await w.events(runId)
+  if (started?.type !== 'run.started') throw new Error('the log begins with run.started')
+  await w.transport.signals.send([{ runId, signal: { kind: 'begun', workspace: 'default', started } }])
+  const other = await w.begin(CHAIN)
+  await w.finish(other)
+  expect(await w.queued()).toBe(0)
+  expect(await w.events(runId)).toHaveLength(5)
+})
+
 /** Resolves once the quarantine stands in the database. */
 async function waitForStuck(w: Awaited<ReturnType<typeof world>>, runId: string): Promise<void> {
   while ((await w.row(runId)).stuckReason === null);

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -142,3 +142,40 @@ test('with its own PostgreSQL: durable settings are on, and nothing of it is lef
   await weft.stop()
   expect(existsSync(join(config.dataDirectory, 'postgres', 'postmaster.pid'))).toBe(false)
 })
+
+test('a PostgreSQL that is killed comes back, and with it every run; the API stays up meanwhile', async () => {
+  const config = configOf({ WEFT_DATA_DIR: newFolder() })
+  const weft = await start(config)
+  const definition = {
+    weft: 1,
+    name: 'slow',
+    nodes: {
+      first: { type: 'log', with: { message: '1' } },
+      pause: { type: 'delay', needs: 'first', with: { for: '200ms' } },
+      second: { type: 'log', needs: 'pause', with: { message: '2' } },
+      third: { type: 'log', needs: 'second', with: { message: '3' } },
+    },
+  } as const
+  const postmaster = Number(
+    readFileSync(join(config.dataDirectory, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0],
+  )
+  const submissions = Array.from({ length: 30 }, () =>
+    weft.submit({ workspace: 'default', actor: 'test', what: { definition: structuredClone(definition) } }),
+  )
+  const ids = (await Promise.all(submissions)).map(({ id }) => id)
+  process.kill(postmaster, 'SIGKILL')
+  expect((await fetch(`${weft.url}/healthz`)).status).toBe(200)
+  for (const id of ids) {
+    while ((await statusOf(weft, id)) !== 'completed');
+    const events = await weft.store.runs.events({ runId: id, afterSeq: 0, limit: 100 })
+    const completed = events.flatMap(({ event }) => (event.type === 'step.completed' ? [event.key] : []))
+    expect(completed).toEqual(['first', 'pause', 'second', 'third'])
+  }
+  while ((await fetch(`${weft.url}/readyz`)).status !== 200);
+})
+
+/** `null` while the database does not answer. */
+async function statusOf(weft: Weft, id: string): Promise<string | null> {
+  const row = await weft.store.runs.get({ workspace: 'default', id }).catch(() => null)
+  return row?.status ?? null
+}
