@@ -488,9 +488,9 @@ export function cliEnvironment(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): CliEnvironment {
   return {
-    url: environment['WEFT_URL']?.trim() || null,
-    apiKey: environment['WEFT_API_KEY']?.trim() || null,
+    url: environment.WEFT_URL?.trim() || null,
+    apiKey: environment.WEFT_API_KEY?.trim() || null,
     dataDirectory: new Reading({}, environment).dataDirectory({ directory }),
-    noColour: Boolean(environment['NO_COLOR']) || environment['TERM'] === 'dumb',
+    noColour: Boolean(environment.NO_COLOR) || environment.TERM === 'dumb',
   }
 }
