@@ -154,6 +154,8 @@ export function owesWork(state: RunState, now: number): boolean {
   if (isFinished(state) || state.phase.kind === 'paused') return false
   if (state.phase.kind === 'stopping') return true
   if (state.waitingOn.worker > 0) return true
+  // A child is begun after its parent's commit: until it has reported, the parent may be the only one that knows of it.
+  if (state.waitingOn.child > 0) return true
   for (const at of state.timers.values()) if (at <= now) return true
   return false
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { hashText, type Json, nextWake } from '../../src/index.ts'
+import { hashText, type Json, nextWake, owesWork } from '../../src/index.ts'
 import { Harness, RUN_ID, T0 } from './harness.ts'
 
 test('a delay names its end and completes there', () => {
@@ -189,6 +189,25 @@ test('repeat runs rounds until the condition holds, and fails when it never does
   for (let round = 0; round < 3; round++) never.complete('a', { ready: false }).after(5000)
   never.expectEnd('failed')
   expect(never.phase).toMatchObject({ error: { code: 'repeat_exhausted' } })
+})
+
+test('a run that waits for a child looks again by itself: a crash may have kept the child from being begun (R6)', () => {
+  const run = new Harness({
+    body: { type: 'workflow', with: { nodes: { work: { type: 'work' } } } },
+    ask: { type: 'approval', needs: 'body', with: { title: 'ok?' } },
+  })
+  const [effect] = run.effects
+  if (effect?.kind !== 'child') throw new Error('no child was started')
+  expect(owesWork(run.state, run.now)).toBe(true)
+  run.command({
+    kind: 'child_finished',
+    childId: effect.childId,
+    key: 'body',
+    round: 1,
+    outcome: 'completed',
+  })
+  expect(run.waits()).toEqual(['ask:approval'])
+  expect(owesWork(run.state, run.now)).toBe(false)
 })
 
 test('a child run is owed until its result is in the parent; a failed child fails the step', () => {
