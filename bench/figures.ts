@@ -6,8 +6,6 @@ export function percentile(samples: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
-export const median = (samples: readonly number[]): number => percentile(samples, 0.5)
-
 export const rounded = (value: number, digits = 1): number => Number(value.toFixed(digits))
 
 /** Performs `work` for 0 … count - 1 with `atOnce` under way at any time; answers the seconds that it took. */

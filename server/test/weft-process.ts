@@ -19,7 +19,7 @@ import { processTree } from './os-process.ts'
 const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 /** A server that is not ready after this is broken; the error carries what it printed. */
 const READY_WITHIN_MS = 60_000
-const KEPT_OUTPUT_CHARACTERS = 20_000
+const KEPT_OUTPUT_CHARACTERS = 4_000
 
 export interface WeftProcessOptions {
   readonly dataDirectory: string
