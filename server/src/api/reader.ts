@@ -51,6 +51,8 @@ export class RunReader {
       if (state.seq >= row.seq) return state
       return this.state(row)
     }
+    // What breaks in the middle of a fold leaves half a state, which nobody may see again.
+    this.#states.delete(row.id)
     const loading = this.#extend(row.id, known).finally(() => this.#loading.delete(row.id))
     this.#loading.set(row.id, loading)
     return loading

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { CliEnvironment } from '../config.ts'
 import type { Client } from './client.ts'
 import { type Connection, connect } from './connect.ts'
-import { createPaint, type Paint } from './paint.ts'
+import { createPaint, jsonText, type Paint } from './paint.ts'
 import type { ScreenOutput } from './screen.ts'
 
 export interface TerminalOutput extends ScreenOutput {
@@ -52,7 +52,7 @@ export class Session {
     this.isDrawing = out.isTTY === true && !this.isJson
     this.isColoured = this.isDrawing && !context.environment.noColour
     this.paint = createPaint(this.isColoured)
-    this.width = out.isTTY === true ? (out.columns ?? 80) : 200
+    this.width = out.isTTY === true ? (out.columns ?? 80) : Number.POSITIVE_INFINITY
   }
 
   connection(): Promise<Connection> {
@@ -79,7 +79,7 @@ export class Session {
   }
 
   json(value: unknown): void {
-    this.line(JSON.stringify(value, null, 2))
+    this.line(jsonText(value))
   }
 
   /** What is said about the work and is not its result. */

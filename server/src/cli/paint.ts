@@ -37,6 +37,13 @@ const UNSAFE = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 /** One line of text in which every control character is visible and harmless. */
 export const plain = (text: string): string => text.replace(/\s*[\r\n]+\s*/g, ' ').replace(UNSAFE, '·')
 
+/** JSON in which what a terminal would obey is escaped, as `JSON.stringify` does for the ASCII part of it. */
+export const jsonText = (value: unknown): string =>
+  JSON.stringify(value, null, 2).replace(
+    /[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/u
 

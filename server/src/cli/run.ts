@@ -128,7 +128,7 @@ async function reportOutcome(session: Session, client: Client, id: string): Prom
   if (session.isJson) session.json(run)
   else if (run.status === 'completed') {
     session.line(`${session.paint('green', 'completed')}  ${id}`)
-    if (run.output !== null) session.line(JSON.stringify(run.output, null, 2))
+    if (run.output !== null) session.json(run.output)
   } else if (run.status === 'failed') {
     const step = run.steps.find((candidate) => candidate.status === 'failed' && !candidate.handled)
     session.line(`${session.paint('red', 'failed')}  ${id}`)

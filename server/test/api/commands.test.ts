@@ -1,3 +1,4 @@
+import type { RunEvent } from '@weft/engine'
 import { describe, expect, test } from 'vitest'
 import { manualClock } from '../coordinator/manual-clock.ts'
 import { ACTS, ASKS, apiWorld } from './world.ts'
@@ -230,4 +231,32 @@ describe('lists', () => {
     expect(await find('@last:nobody')).toEqual([])
     expect(await find(first.slice(-8))).toEqual([first])
   })
+})
+
+test('a read that breaks in the middle of a log does not spoil the next one', async () => {
+  let breaks = false
+  const world = await apiWorld({
+    store: (store) => ({
+      ...store,
+      runs: {
+        ...store.runs,
+        async events(request) {
+          const page = await store.runs.events(request)
+          if (!breaks) return page
+          breaks = false
+          return [
+            ...page,
+            { seq: 99, event: { type: 'step.completed', key: 'nobody' } as unknown as RunEvent },
+          ]
+        },
+      },
+    }),
+  })
+  const id = await world.run(ACTS)
+  expect((await world.get(`/runs/${id}`)).body.seq).toBe(1)
+  await world.complete(await world.take(), 'done')
+  await world.ended(id)
+  breaks = true
+  expect((await world.get(`/runs/${id}`)).status).toBe(500)
+  expect((await world.get(`/runs/${id}`)).body).toMatchObject({ status: 'completed', seq: 3, output: 'done' })
 })

@@ -9,7 +9,7 @@ import {
 } from '@weft/engine'
 import { expect, test } from 'vitest'
 import { createRunPicture } from '../../src/cli/draw.ts'
-import { createPaint } from '../../src/cli/paint.ts'
+import { createPaint, jsonText } from '../../src/cli/paint.ts'
 import { eventLine } from '../../src/cli/sentences.ts'
 import { logNode } from '../../src/nodes/log.ts'
 
@@ -182,4 +182,10 @@ test('one line per event, for outputs that cannot be redrawn', () => {
   expect(eventLine({ type: 'run.failed', at: 3_661_001, error }, paint)).toBe(
     '01:01:01.001  run             failed      broken: it broke',
   )
+})
+
+test('JSON that is printed stays the same JSON and commands no terminal', () => {
+  const value = { text: '\u001b[2J \u009b2J \u202e' }
+  expect(jsonText(value)).toContain('\\u009b2J')
+  expect(JSON.parse(jsonText(value))).toEqual(value)
 })
