@@ -13,6 +13,7 @@ import type { Api } from './api/app.ts'
 import { type SystemClock, systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
+import { createIdleMemory, ownHeap } from './idle-memory.ts'
 import { createLog, type Log } from './log.ts'
 import { ensureApiKey, refuseSecondServer, writeServerFile } from './server-file.ts'
 import type { Service } from './service.ts'
@@ -106,7 +107,9 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
     started.add('sandbox', () => parts.builtIn.close())
     const apiKey = await ensureApiKey(config.dataDirectory, config.apiKey, clock)
     await parts.registerKey(apiKey)
-    for (const service of [parts.upkeep, parts.coordinator, parts.worker]) await started.start(service)
+    for (const service of [parts.upkeep, parts.idleMemory, parts.coordinator, parts.worker]) {
+      await started.start(service)
+    }
     started.add('node types', parts.watchNodes())
     await started.start(parts.api).catch((error: unknown) => {
       throw portInUse(error, config) ?? error
@@ -235,6 +238,7 @@ async function construct(config: Config, { store, clock, log, name, modules }: G
     worker,
     api,
     upkeep: createUpkeep({ store, clock, log, retentionMs: config.retentionMs }),
+    idleMemory: createIdleMemory({ clock, heap: ownHeap() }),
     async registerKey(apiKey: string): Promise<void> {
       const hash = modules.hashApiKey(apiKey)
       await store.keys.ensure({
