@@ -17,7 +17,8 @@ export const LEAST_IN_FLIGHT = 5
 
 export interface ChaosOptions {
   readonly seed: number
-  readonly kills: number
+  /** `null`: as many as fit into `limitMs`. */
+  readonly kills: number | null
   /** No more kills after this; `null`: as long as it takes. */
   readonly limitMs: number | null
   readonly runsAtOnce: number
@@ -53,6 +54,7 @@ export interface ChaosReport extends LedgerFindings {
 /** How long the load may need to reach the least that a kill asks for. */
 const RAMP_MS = 30_000
 const DRAIN_MS = 90_000
+const RECOVER_MS = 60_000
 const LOOK_EVERY_MS = 10
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -119,12 +121,16 @@ interface Trial {
 async function killOften(options: ChaosOptions, random: Random, trial: Trial): Promise<Kill[]> {
   const { kills: wanted, limitMs, report } = options
   const begun = performance.now()
-  const withPostgres = random.shuffle(Array.from({ length: wanted }, (_, index) => index % 2 === 0))
   const kills: Kill[] = []
   // Calls of a killed server stay without an answer in the ledger: only later ones can be in flight.
   let lastCall = 0
-  for (const takesPostgres of withPostgres) {
+  let firstOfPair = false
+  while (kills.length < (wanted ?? Number.POSITIVE_INFINITY)) {
     if (limitMs !== null && performance.now() - begun > limitMs) break
+    // Of each two kills one takes the PostgreSQL along; which one is drawn.
+    const isFirst = kills.length % 2 === 0
+    if (isFirst) firstOfPair = random.next() < 0.5
+    const takesPostgres = isFirst === firstOfPair
     await pause(random.between(200, 1_500))
     const { unfinished, inFlight } = await loaded(trial, lastCall)
     const killedAt = Date.now()
@@ -133,10 +139,13 @@ async function killOften(options: ChaosOptions, random: Random, trial: Trial): P
     const next = trial.outside.next(lastCall)
     await trial.weft.start()
     const readyMs = Date.now() - killedAt
-    const recoveredMs = (await next) - killedAt
+    const nextCallAt = await Promise.race([next, pause(RECOVER_MS, null, { ref: false })])
+    if (nextCallAt === null)
+      throw new Error(`the server is ready, and ${RECOVER_MS} ms later it has called nobody`)
+    const recoveredMs = nextCallAt - killedAt
     kills.push({ withPostgres: takesPostgres, unfinished, inFlight, readyMs, recoveredMs })
     report(
-      `kill ${String(kills.length).padStart(3)} of ${wanted}  ${takesPostgres ? 'with Postgres' : 'server only  '}  ` +
+      `kill ${String(kills.length).padStart(3)}${wanted === null ? '' : ` of ${wanted}`}  ${takesPostgres ? 'with Postgres' : 'server only  '}  ` +
         `${unfinished} runs unfinished, ${inFlight} attempts in flight; ready after ${readyMs} ms, first call after ${recoveredMs} ms`,
     )
   }

@@ -34,7 +34,7 @@ const numberOf = (name: 'kills' | 'minutes' | 'seed' | 'runs'): number | undefin
 
 const minutes = numberOf('minutes')
 const seed = numberOf('seed') ?? Math.floor(Math.random() * 2 ** 31)
-const kills = numberOf('kills') ?? (minutes === undefined ? DEFAULT_KILLS : 100_000)
+const kills = numberOf('kills') ?? (minutes === undefined ? DEFAULT_KILLS : null)
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
 print(`seed ${seed} (repeat with --seed ${seed})`)
