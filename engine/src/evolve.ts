@@ -256,6 +256,8 @@ function repeat(
   const node = nodeOf(state.graph, event.key)
   const step = stepOf(state, event.key)
   step.output = event.output
+  step.round = event.round + 1
+  step.attempts = 0
   unit.round = event.round + 1
   unit.attempt = 1
   unit.attemptsBefore = 0

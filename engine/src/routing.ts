@@ -47,6 +47,7 @@ export function newStep(node: GraphNode): StepState {
     error: null,
     handled: false,
     routed: null,
+    round: 1,
     attempts: 0,
     reachedAt: null,
     startedAt: null,
@@ -66,8 +67,7 @@ export function reach(state: RunState, id: string, at: number, touched: Touched)
     return
   }
   step.status = 'ready'
-  // With an error from an edge into it the step is never owed to a worker: `decide` fails it at once.
-  step.unit = stepUnit(state, nodeOf(state.graph, id), step.attempts, at, step.error !== null)
+  step.unit = stepUnit(state, nodeOf(state.graph, id), step, at)
   state.spentSteps++
   if (step.unit.activity.phase === 'working') countAgent(state, id)
   state.live.add(id)

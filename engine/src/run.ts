@@ -98,6 +98,9 @@ export interface StepState {
   handled: boolean
   /** Targets of the outgoing edges that were taken, once settled. */
   routed: readonly string[] | null
+  /** The round it is in, or ended in: a retry goes on there. */
+  round: number
+  /** The last attempt of that round that was used, so that none is ever reused (R7). */
   attempts: number
   reachedAt: number | null
   startedAt: number | null

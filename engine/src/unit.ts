@@ -54,22 +54,14 @@ export function setActivity(state: RunState, unit: Unit, activity: Activity, at:
   index(state, unit)
 }
 
-/** A step at its beginning: a task without conditions is owed to a worker at once, everything else is entered first. */
-export function stepUnit(
-  state: RunState,
-  node: GraphNode,
-  lastAttempt: number,
-  at: number,
-  forcedEntry: boolean,
-): Unit {
-  const direct = node.kind === 'task' && node.when === null && node.forEach === null && !forcedEntry
-  return open(
-    state,
-    node.id,
-    direct ? { phase: 'working' } : { phase: 'entering', admitted: false },
-    lastAttempt,
-    at,
-  )
+/**
+ * A step at its beginning, or where it left off before a retry. A task without conditions is owed to a worker at once,
+ * everything else is entered first; so is a step with an error from an edge into it, which is never owed to anybody.
+ */
+export function stepUnit(state: RunState, node: GraphNode, step: StepState, at: number): Unit {
+  const direct = node.kind === 'task' && node.when === null && node.forEach === null && step.error === null
+  const activity: Activity = direct ? { phase: 'working' } : { phase: 'entering', admitted: false }
+  return open(state, node.id, activity, step.round, step.attempts, at)
 }
 
 /** An item at its beginning. The step's own `when` was evaluated before the list was. */
@@ -82,14 +74,21 @@ export function itemUnit(
 ): Unit {
   const activity: Activity =
     node.kind === 'task' ? { phase: 'working' } : { phase: 'entering', admitted: true }
-  return open(state, itemKey(node.id, item), activity, lastAttempt, at)
+  return open(state, itemKey(node.id, item), activity, 1, lastAttempt, at)
 }
 
-function open(state: RunState, key: string, activity: Activity, lastAttempt: number, at: number): Unit {
+function open(
+  state: RunState,
+  key: string,
+  activity: Activity,
+  round: number,
+  lastAttempt: number,
+  at: number,
+): Unit {
   const unit: Unit = {
     key,
     activity,
-    round: 1,
+    round,
     attempt: lastAttempt + 1,
     attemptsBefore: lastAttempt,
     losses: 0,

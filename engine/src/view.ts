@@ -128,7 +128,7 @@ function viewStep(state: RunState, step: StepState, taken: IsTaken): StepView {
     error: step.error,
     handled: step.handled,
     attempts: Math.max(step.attempts, ...units.filter((unit) => taken(unit.key)).map((unit) => unit.attempt)),
-    round: step.unit?.round ?? 1,
+    round: step.round,
     items: items && {
       count: items.count,
       completed: items.outputs.size,
