@@ -31,7 +31,7 @@ function marksOf(goal: Goal, value: number): string[] {
 }
 
 function shown(key: string, value: number): string {
-  if (/bytes$/i.test(key)) return `${(value / 1024 / 1024).toFixed(1)} MiB`
+  if (/bytes$/i.test(key)) return `${(value / 1_000_000).toFixed(1)} MB`
   const text = Math.abs(value) >= 1_000 ? Math.round(value).toLocaleString('en') : String(value)
   if (/ms$/i.test(key)) return `${text} ms`
   return /persecond$/i.test(key) ? `${text}/s` : text
