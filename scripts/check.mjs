@@ -1,6 +1,7 @@
 // `npm run check`: everything that must hold beside the tests. Runs all of it and says all that is wrong.
-import { ensureInstalled, node24, root, run } from './node24.mjs'
+
 import { join } from 'node:path'
+import { ensureInstalled, node24, root, run } from './node24.mjs'
 
 if (!(await ensureInstalled())) process.exit(1)
 const tool = (name) => join(root, 'node_modules', '.bin', name)

@@ -24,7 +24,11 @@ const STRANGERS = [
 ] as const
 
 /** What only one place may do. */
-const ONLY: readonly { readonly what: string; readonly pattern: RegExp; readonly allowed: (file: string) => boolean }[] = [
+const ONLY: readonly {
+  readonly what: string
+  readonly pattern: RegExp
+  readonly allowed: (file: string) => boolean
+}[] = [
   {
     what: 'asks for the time or for chance (R12: take a Clock)',
     pattern: /\bDate\.now\(|new Date\(\)|\bMath\.random\(/,
@@ -42,7 +46,7 @@ const ONLY: readonly { readonly what: string; readonly pattern: RegExp; readonly
   },
   {
     what: 'opens outgoing connections (only egress/ does; the CLI talks to its own server)',
-    pattern: /from 'undici'|from 'node:https?'|(?<![.\w])fetch\(/,
+    pattern: /from 'undici'|from 'node:https?'|(?<![.\w]|get )fetch\(/,
     allowed: (file) => file.startsWith('server/src/egress/') || file.startsWith('server/src/cli/'),
   },
   {
@@ -62,15 +66,19 @@ for (const file of files) {
   const room = roomOf(file)
   for (const match of text.matchAll(/from '(\.[^']+)'/g)) {
     const target = relative(root, resolve(root, dirname(file), match[1] as string))
-    if (file.startsWith('engine/') && !target.startsWith('engine/')) breaches.push(`${file} imports ${target}: the engine imports nobody`)
-    if (file.startsWith('server/') && target.startsWith('engine/')) breaches.push(`${file} imports ${target}: use @weft/engine`)
+    if (file.startsWith('engine/') && !target.startsWith('engine/'))
+      breaches.push(`${file} imports ${target}: the engine imports nobody`)
+    if (file.startsWith('server/') && target.startsWith('engine/'))
+      breaches.push(`${file} imports ${target}: use @weft/engine`)
     for (const [a, b] of STRANGERS) {
       const other = roomOf(target)
-      if ((room === a && other === b) || (room === b && other === a)) breaches.push(`${file} imports ${target}: ${a} and ${b} never import each other`)
+      if ((room === a && other === b) || (room === b && other === a))
+        breaches.push(`${file} imports ${target}: ${a} and ${b} never import each other`)
     }
   }
   const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '')
-  for (const { what, pattern, allowed } of ONLY) if (!allowed(file) && pattern.test(code)) breaches.push(`${file} ${what}`)
+  for (const { what, pattern, allowed } of ONLY)
+    if (!allowed(file) && pattern.test(code)) breaches.push(`${file} ${what}`)
 }
 
 for (const breach of breaches) console.error(breach)

@@ -1,8 +1,8 @@
 /**
  * Compiled graphs by hash (R9): the definition is what the store keeps, the compiled form is a cache of it.
  *
- * A stored definition was valid when it was stored. A node type that has vanished since is skipped with a warning when
- * its turn comes, so compiling a stored graph never refuses one for that.
+ * A stored definition was valid when it was stored, and runs go on with it: a node type that has vanished since is skipped
+ * with a warning when its turn comes, and one whose schema has changed refuses nothing.
  */
 import { compile, type Definition, type Graph, InvalidError, type Json, type NodeTypes } from '@weft/engine'
 import { LRUCache } from 'lru-cache'
@@ -50,7 +50,7 @@ export function createGraphCatalog(store: Pick<Store, 'graphs'>, types: () => No
     const definition = await store.graphs.get(hash)
     if (definition === null) throw new GraphNotStored(hash)
     stored.set(hash, true)
-    const result = compile(definition as unknown as Definition, types(), { onUnknownType: 'skip' })
+    const result = compile(definition as unknown as Definition, types(), { stored: true })
     if (!result.ok) throw new InvalidError(result.problems)
     compiled.set(hash, result.graph)
     return result.graph

@@ -17,7 +17,7 @@ declare module 'vitest' {
 }
 
 export async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
-  const given = process.env['WEFT_TEST_DATABASE_URL']
+  const given = process.env.WEFT_TEST_DATABASE_URL
   if (given) {
     project.provide('postgresUrl', given)
     return undefined

@@ -3,7 +3,7 @@
  * unit is `entering`: each is owed to a worker, waits for something named, or is settled.
  */
 import { compileMatch } from '../compile.ts'
-import { parseDuration } from '../duration.ts'
+import { parseDuration, parseTime } from '../duration.ts'
 import type { WaitSpec } from '../event.ts'
 import { evaluate } from '../expression/index.ts'
 import type { GraphNode } from '../graph.ts'
@@ -226,8 +226,8 @@ function durationOf(value: Json | undefined, node: GraphNode, field: string): nu
 }
 
 function timeOf(value: Json | undefined, node: GraphNode): number {
-  const at = typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) : Number.NaN
-  if (Number.isFinite(at)) return at
+  const at = typeof value === 'number' || typeof value === 'string' ? parseTime(value) : null
+  if (at !== null) return at
   throw new StepFault({
     code: 'invalid_time',
     message: `\`until\` of \`${node.id}\` is ${JSON.stringify(value ?? null)}, which is no time. Write ISO 8601 (2030-01-31T09:00:00Z) or milliseconds since 1970.`,

@@ -12,7 +12,7 @@ import {
   type Template,
 } from '../expression/index.ts'
 import type { Json, JsonObject } from '../json.ts'
-import { parseKey, type RunState } from '../run.ts'
+import { parseKey } from '../run.ts'
 import { type Draft, resolve, StepFault } from './draft.ts'
 
 interface Place {
@@ -155,7 +155,3 @@ export function describeCondition(
 
 export const warning = (code: string, message: string, step: string, details?: Json): Warning =>
   details === undefined ? { code, message, step } : { code, message, step, details }
-
-/** Whether a run with this state still accepts work from its steps. */
-export const acceptsResults = (state: RunState): boolean =>
-  state.phase.kind === 'active' || state.phase.kind === 'paused' || state.phase.kind === 'stopping'

@@ -207,10 +207,7 @@ export function failAttempt(draft: Draft, unit: Unit, error: StepError, performe
     return
   }
   const lost = error.code === 'worker_lost'
-  if (
-    node.effect === 'irreversible' &&
-    (lost || error.code === 'timeout' || error.code === 'outcome_unknown')
-  ) {
+  if (node.effect === 'irreversible' && (lost || SAYS_NOTHING.has(error.code))) {
     fail(draft, unit, unknownOutcome(node, error), performed)
     return
   }
@@ -227,6 +224,9 @@ export function failAttempt(draft: Draft, unit: Unit, error: StepError, performe
   const retryAt = draft.now + retryDelayMs(node.retry, failures, error, name)
   emit(draft, { ...performed, type: 'attempt.failed', ...attemptOf(unit), error, retryAt })
 }
+
+/** Errors after which nobody knows whether the act happened. */
+const SAYS_NOTHING: ReadonlySet<string> = new Set(['timeout', 'outcome_unknown', 'node_failed'])
 
 const attemptOf = (unit: Unit) => ({ key: unit.key, round: unit.round, attempt: unit.attempt })
 

@@ -77,6 +77,7 @@ test('an irreversible attempt without an answer is never repeated by itself', ()
   for (const end of [
     (run: Harness) => run.lost('a'),
     (run: Harness) => run.failing('a', { code: 'timeout' }),
+    (run: Harness) => run.failing('a', { code: 'node_failed' }),
   ]) {
     const run = end(new Harness({ a: { type: 'pay' }, b: { type: 'work', needs: 'a' } }))
     run.expectEnd('failed')

@@ -6,12 +6,11 @@
  * and forgets a workflow whenever one of its routes changes it.
  */
 import {
-  compile,
   type Graph,
   type Json,
   type NodeTypes,
-  normaliseDefinition,
   type Problem,
+  validateDefinition,
   validateSource,
   type Warning,
 } from '@weft/engine'
@@ -124,8 +123,6 @@ function checkText(source: string, types: NodeTypes): Checked {
 }
 
 function checkJson(definition: Json, types: NodeTypes): Checked {
-  const normal = normaliseDefinition(definition)
-  if (!normal.ok) return normal
-  const result = compile(normal.definition, types)
+  const result = validateDefinition(definition, types)
   return result.ok ? { ok: true, graph: result.graph, warnings: result.warnings } : result
 }

@@ -18,8 +18,7 @@ import { type GuardedFetch, guardedFetch } from './fetch.ts'
 import { createGuard, type Guard } from './guard.ts'
 import { firstHop, type Hop, isRedirect, nextHop, tooManyRedirects } from './hop.ts'
 
-export { type AllowEntry, type ParsedAllowList, parseAllowList } from './allow.ts'
-export { EgressError, type EgressErrorCode } from './error.ts'
+export { EgressError } from './error.ts'
 
 export interface EgressOptions {
   /** The entries of `WEFT_EGRESS_ALLOW` and `--allow`, as written. */

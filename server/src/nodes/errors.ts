@@ -72,6 +72,11 @@ export const NODE_ERRORS = {
     meaning: 'The node answered what cannot be kept: a cycle, too deep nesting, an unknown label.',
   },
   node_failed: { retryable: true, meaning: 'The node threw something that says nothing about itself.' },
+  outcome_unknown: {
+    retryable: false,
+    meaning:
+      'An act that cannot be undone had begun when its worker died; a person says whether it happened.',
+  },
   output_too_large: { retryable: false, meaning: 'The output of the step exceeds 16 MiB.' },
   slack_refused: { retryable: false, meaning: 'Slack understood the message and refused it.' },
   slack_rate_limited: { retryable: true, meaning: 'Slack asks to be called less often.' },

@@ -24,7 +24,7 @@ import { boundLog } from './embedded/log.ts'
 import { readPostmasterFile } from './embedded/processes.ts'
 import { bringUp, endServer, type Ground, type Server } from './embedded/server.ts'
 
-export { EmbeddedPostgresError, type EmbeddedPostgresErrorCode } from './embedded/error.ts'
+export { EmbeddedPostgresError } from './embedded/error.ts'
 
 export interface EmbeddedPostgres {
   /** `postgres://weft:<password>@127.0.0.1:<port>/weft`; the same for as long as this object lives. */

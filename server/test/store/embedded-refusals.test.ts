@@ -289,7 +289,7 @@ test.skipIf(!canMount)(
       while (kept === undefined)
         kept = await query(server.url, 'select n from kept order by n').catch(() => undefined)
       // The insert whose answer was lost may count or not; what was acknowledged does.
-      expect(kept.slice(0, committed).map((row) => row['n'])).toEqual(
+      expect(kept.slice(0, committed).map((row) => row.n)).toEqual(
         Array.from({ length: committed }, (_, i) => i + 1),
       )
       expect(kept.length - committed).toBeLessThanOrEqual(1)

@@ -143,3 +143,18 @@ describe('worker: lines', () => {
     ).toMatchObject({ message: '[1,2]' })
   })
 })
+
+describe('worker: acts that cannot be undone', () => {
+  it('does not begin an attempt that a dead worker had begun', async () => {
+    let acts = 0
+    const pay = nodeOf('pay', async () => ++acts, { effect: 'irreversible' })
+    const store = mapStore()
+    const first = await openWorker({ types: [pay], store })
+    await first.completed({ type: 'pay' })
+    // The process dies before the result is in the log; the next one is handed the same attempt.
+    const second = await openWorker({ types: [pay], store })
+    const { error } = await second.failed({ type: 'pay' })
+    expect(error).toMatchObject({ code: 'outcome_unknown', retryable: false })
+    expect(acts).toBe(1)
+  })
+})
