@@ -1,0 +1,41 @@
+/**
+ * `npm run docs`: writes the reference pages in `docs/` from the tables in the code. A test compares what is committed
+ * with what this would write.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { cliPage } from './docs/cli-page.ts'
+import { errorsPage } from './docs/errors-page.ts'
+import { nodesPage } from './docs/nodes-page.ts'
+import { configurationPage, expressionsPage, metricsPage } from './docs/tables.ts'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** The pages by their path in the repository. */
+export async function referencePages(): Promise<ReadonlyMap<string, string>> {
+  return new Map([
+    ['docs/cli.md', cliPage()],
+    ['docs/configuration.md', configurationPage()],
+    ['docs/errors.md', errorsPage(root)],
+    ['docs/expressions.md', expressionsPage()],
+    ['docs/metrics.md', await metricsPage()],
+    ['docs/nodes.md', await nodesPage()],
+  ])
+}
+
+export function committedPage(path: string): string {
+  try {
+    return readFileSync(join(root, path), 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+if (import.meta.main) {
+  for (const [path, text] of await referencePages()) {
+    if (committedPage(path) === text) continue
+    writeFileSync(join(root, path), text)
+    console.log(`wrote ${path}`)
+  }
+}

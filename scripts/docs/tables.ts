@@ -1,0 +1,88 @@
+/** The pages that are one table: configuration, metrics, functions of expressions. */
+import { functions } from '@weft/engine'
+import { SETTINGS } from '../../server/src/config.ts'
+import { createMetrics, METRICS } from '../../server/src/metrics.ts'
+import { code, page, table } from './markdown.ts'
+
+const DEFAULTS: Readonly<Record<string, string>> = {
+  WEFT_DATA_DIR: 'the nearest `.weft` upward, else `~/.weft`; `./.weft` for `npm start` and `weft dev`',
+  WEFT_DATABASE_URL: 'its own PostgreSQL 18',
+  WEFT_API_KEY: 'made at the first start, in the data directory’s `api-key`',
+  WEFT_EGRESS_ALLOW: 'nothing',
+}
+
+export function configurationPage(): string {
+  const settings: readonly { variable: string; default: string; meaning: string; later?: string }[] =
+    Object.values(SETTINGS)
+  return page(
+    'Configuration',
+    'By environment variables; flags of `weft serve` and `weft dev` win over them. All values are checked at the start, and every problem is named at once. `weft doctor` prints what is in force, secrets hidden. A variable that begins with `WEFT_` and is not known earns a warning.',
+    table(
+      ['variable', 'default', 'meaning'],
+      settings
+        .filter(({ later, variable }) => !later && variable !== 'WEFT_REDIS_URL')
+        .map(({ variable, default: value, meaning }) => [
+          code(variable),
+          value ? code(value) : (DEFAULTS[variable] ?? 'unset'),
+          meaning,
+        ]),
+    ),
+    '`WEFT_CREDENTIAL_<NAME>`: a credential, as a JSON object. A node that says `credential: team_slack` gets `WEFT_CREDENTIAL_TEAM_SLACK`; what must be in it is with the type in [nodes.md](nodes.md). Values never enter expressions, events, tasks or logs.',
+    '`WEFT_EGRESS_ALLOW` holds entries `host`, `host:port`, a CIDR or `host/path`, separated by commas. Without it, private and local addresses are refused.',
+    '`WEFT_URL` and `WEFT_API_KEY` tell the CLI where its server is.',
+    '## Known, not in force yet',
+    'Setting one of these earns a warning, `WEFT_REDIS_URL` a refusal.',
+    table(
+      ['variable', 'why'],
+      [
+        ...settings.flatMap(({ variable, later }) => (later ? [[code(variable), later]] : [])),
+        [code('WEFT_REDIS_URL'), 'several processes over Redis are not built yet'],
+      ],
+    ),
+  )
+}
+
+export async function metricsPage(): Promise<string> {
+  const kinds = new Map(
+    [...(await createMetrics().text()).matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, kind]) => [
+      name,
+      kind,
+    ]),
+  )
+  return page(
+    'Metrics',
+    'In Prometheus’s text format at `GET /metrics`: with an API key, or without one from the same machine. Beside these stand the usual ones of the process (`process_*`, `nodejs_*`).',
+    table(
+      ['name', 'kind', 'what it says'],
+      Object.entries(METRICS).map(([name, meaning]) => [code(name), kinds.get(name) ?? '', meaning]),
+    ),
+  )
+}
+
+export function expressionsPage(): string {
+  const rows = (kind: 'function' | 'macro') =>
+    functions
+      .filter((one) => one.kind === kind)
+      .map(({ signature, description, example, result }) => [
+        code(signature),
+        description,
+        `${code(example)}${result === undefined ? '' : ` → ${code(JSON.stringify(result))}`}`,
+      ])
+  return page(
+    'Expressions',
+    'The syntax and macros of CEL over JSON values. In text they stand in `${{ … }}`: a string that is one expression yields its value with its type, text around it interpolates (`null` as nothing), and `$${{` is a literal `${{`. `when` and `until` hold a bare expression.',
+    'In scope: `input`, `steps.<id>.output`, `.status` and `.error` of steps before this one, `item` and `index` in a `forEach`, `run.id`, `run.startedAt`, `run.labels`, `workflow.name`, `vars.<name>`. Secrets never are.',
+    [
+      '- There is one kind of number: `7 / 2` is `3.5`, and `1 + input.count` works.',
+      '- `+` joins text and numbers. Ternaries and lists may mix types.',
+      '- Selecting from `null` is `null`; ordering against `null` is false.',
+      '- A missing key is an error that names the nearest key; `has(x.y)` and `default(x.y, 0)` ask first.',
+      '- The output of a step that was skipped, or failed and was handled, is `null`.',
+      '- An evaluation stops at 100,000 iterations, and macros nest at most three deep.',
+    ].join('\n'),
+    '## Functions',
+    table(['call', 'what it yields', 'example'], rows('function')),
+    '## Macros',
+    table(['call', 'what it yields', 'example'], rows('macro')),
+  )
+}
