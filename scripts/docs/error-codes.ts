@@ -146,6 +146,12 @@ export const STORE_CODES = {
   database_newer: 'A newer Weft has migrated the database.',
 } as const satisfies Record<StoreErrorCode, string>
 
+export const START_CODES: Codes = {
+  data_directory_taken: 'Another server serves this data directory.',
+  partitions_taken: 'Another engine works on the same database; one at a time may.',
+  port_in_use: 'Another program listens on the port.',
+}
+
 export const EMBEDDED_CODES = {
   postgres_binaries_missing: 'The npm package with PostgreSQL for this system is not installed.',
   postgres_cannot_run_as_root: 'Weft runs as root and found no way to run PostgreSQL as somebody else.',

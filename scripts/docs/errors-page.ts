@@ -9,6 +9,7 @@ import {
   EMBEDDED_CODES,
   PATCH_CODES,
   RUN_CODES,
+  START_CODES,
   STORE_CODES,
   undocumentedCodes,
 } from './error-codes.ts'
@@ -69,7 +70,8 @@ export function errorsPage(root: string): string {
     listed(PATCH_CODES),
     '## The database',
     listed(STORE_CODES),
-    '`partitions_taken`: another engine works on the same database; one at a time may.',
+    '## The start',
+    listed(START_CODES),
     '## The PostgreSQL that Weft brings',
     listed(EMBEDDED_CODES),
   )
