@@ -26,7 +26,7 @@ export const waiting10000: Workload = {
         caller,
         (await subject.run('begin', { workflow: 'waiting', count: 20, atOnce: 20 })).ids,
       )
-      const before = (await subject.run('heap', undefined)).bytes
+      const before = await leastHeap(subject)
 
       const { ids } = await subject.run('begin', { workflow: 'waiting', count, atOnce: 200 })
       while ((await countRuns(subject.databaseUrl, 'waiting', 'waiting')) < count) await pause(100)
@@ -62,7 +62,7 @@ async function decide(
   return subject.run('decide', { decisions })
 }
 
-/** The coordinator forgets young runs after some seconds; the figure is what stays. */
+/** Caches of young runs and of compiled code go after some seconds of rest; the figure is what stays. */
 async function leastHeap(subject: Subject): Promise<number> {
   const deadline = performance.now() + SETTLE_WITHIN_MS
   let least = Number.POSITIVE_INFINITY
