@@ -7,6 +7,7 @@
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import type { Clock } from './clock.ts'
 
 export interface ServerFile {
@@ -21,6 +22,7 @@ const SERVER_FILE = 'server.json'
 const KEY_FILE = 'api-key'
 const KEY_BYTES = 24
 const ANSWER_WITHIN_MS = 2_000
+const POLL_MS = 100
 /** A process that has been starting for longer is another one that got the number of a dead one. */
 const STARTING_FOR_MS = 60_000
 
@@ -54,6 +56,20 @@ export async function liveServer(directory: string): Promise<ServerFile | null> 
   const file = await readServerFile(directory)
   if (!file || file.starting || !processLives(file.pid)) return null
   return (await answers(file.url)) ? file : null
+}
+
+/** As `liveServer`; one that is starting is waited for, and `onWait` hears of it once. */
+export async function startedServer(
+  directory: string,
+  onWait: (file: ServerFile) => void,
+): Promise<ServerFile | null> {
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const file = await readServerFile(directory)
+    const isStarting = file?.starting === true && processLives(file.pid)
+    if (!isStarting || waitedMs >= STARTING_FOR_MS) return liveServer(directory)
+    if (waitedMs === 0) onWait(file)
+    await setTimeout(POLL_MS)
+  }
 }
 
 /** Throws `DataDirectoryTaken` when another live server has the directory, or is about to. */

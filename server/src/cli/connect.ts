@@ -5,7 +5,7 @@
 import { homedir } from 'node:os'
 import { relative } from 'node:path'
 import { readConfig } from '../config.ts'
-import { liveServer, readApiKey } from '../server-file.ts'
+import { liveServer, readApiKey, startedServer } from '../server-file.ts'
 import { Client } from './client.ts'
 import type { CliContext, GlobalOptions } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
@@ -37,7 +37,11 @@ export async function connect(
       options.apiKey ?? environment.apiKey ?? (await keyOfLocal(environment.dataDirectory, named))
     return remote(named, apiKey, `${named} (${options.url ? '--url' : 'WEFT_URL'})`)
   }
-  const live = await liveServer(environment.dataDirectory)
+  const live = await startedServer(environment.dataDirectory, ({ pid }) =>
+    say(
+      `The server of ${readable(environment.dataDirectory)} is starting (process ${pid}); waiting for it …`,
+    ),
+  )
   if (live) {
     const apiKey = options.apiKey ?? environment.apiKey ?? (await readApiKey(environment.dataDirectory))
     return remote(live.url, apiKey, `${live.url} (it serves ${readable(environment.dataDirectory)})`)

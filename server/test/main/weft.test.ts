@@ -8,7 +8,13 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { startWeft, type Weft } from '../../src/main.ts'
-import { liveServer, readApiKey, readServerFile } from '../../src/server-file.ts'
+import {
+  liveServer,
+  readApiKey,
+  readServerFile,
+  startedServer,
+  writeServerFile,
+} from '../../src/server-file.ts'
 import { testDatabase } from '../postgres.ts'
 
 const log = pino({ level: 'silent' })
@@ -62,6 +68,14 @@ describe('a started Weft', () => {
     const config = await newConfig()
     const weft = await start(config)
     expect(await liveServer(config.dataDirectory)).toMatchObject({ url: weft.url, pid: process.pid })
+    // Somebody who comes while it is starting waits for it instead of being turned away.
+    const file = await readServerFile(config.dataDirectory)
+    if (!file) throw new Error('there is no server.json')
+    await writeServerFile(config.dataDirectory, { ...file, starting: true })
+    const found = await startedServer(config.dataDirectory, () => {
+      void writeServerFile(config.dataDirectory, file)
+    })
+    expect(found).toMatchObject({ url: weft.url })
     expect(await readApiKey(config.dataDirectory)).toBe(weft.apiKey)
     expect(statSync(join(config.dataDirectory, 'api-key')).mode & 0o777).toBe(0o600)
   })
