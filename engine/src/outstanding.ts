@@ -153,6 +153,8 @@ export function nextWake(state: RunState, now: number): number | null {
 export function owesWork(state: RunState, now: number): boolean {
   if (isFinished(state) || state.phase.kind === 'paused') return false
   if (state.phase.kind === 'stopping') return true
+  // Nobody has looked at the run yet: its first steps are still to be reached.
+  if (state.seq === 1) return true
   if (state.waitingOn.worker > 0) return true
   // A child is begun after its parent's commit: until it has reported, the parent may be the only one that knows of it.
   if (state.waitingOn.child > 0) return true

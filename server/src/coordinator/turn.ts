@@ -64,7 +64,8 @@ export function takeTurn(slot: Slot, state: RunState, { engine, types, now }: Tu
 
   /** Answers the blobs that the decision needs, or `null` once it is part of the entry. */
   function decideItem({ signal, receipt }: Item): readonly string[] | null {
-    if (signal.kind === 'begun') return fresh ? decideSignal(LOOK) : null
+    // On a state from the log too: the first turn may have been spoiled before it led to anything.
+    if (signal.kind === 'begun') return decideSignal(LOOK)
     if (signal.kind === 'tick' && receipt !== null) marker = true
     return decideSignal(signal)
   }

@@ -128,6 +128,24 @@ describe('a run', () => {
     await w.event(runId, 'run.completed')
   })
 
+  test('begins with a step that the engine performs on an input that lies in a blob', async () => {
+    const w = await world()
+    const bytes = new TextEncoder().encode(JSON.stringify({ text: 'y'.repeat(50_000) }))
+    const blob = await w.store.blobs.put({
+      workspace: 'default',
+      bytes,
+      contentType: 'application/json',
+      at: w.clock.now(),
+    })
+    const definition = {
+      nodes: { a: { type: 'set', with: { length: '${{ size(input.text) }}' } } },
+      output: '${{ steps.a.output.length }}',
+    }
+    const runId = await w.begin(definition, { ...blob })
+    await w.event(runId, 'run.completed')
+    expect((await w.folded(runId)).phase).toMatchObject({ kind: 'completed', output: 50_000 })
+  })
+
   test('is decided in memory as it is in the log', async () => {
     const w = await world()
     const runId = await w.begin(CHAIN)
