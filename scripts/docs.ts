@@ -2,6 +2,7 @@
  * `npm run docs`: writes the reference pages in `docs/` from the tables in the code. A test compares what is committed
  * with what this would write.
  */
+import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,14 +15,30 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** The pages by their path in the repository. */
 export async function referencePages(): Promise<ReadonlyMap<string, string>> {
-  return new Map([
-    ['docs/cli.md', cliPage()],
-    ['docs/configuration.md', configurationPage()],
-    ['docs/errors.md', errorsPage(root)],
-    ['docs/expressions.md', expressionsPage()],
-    ['docs/metrics.md', await metricsPage()],
-    ['docs/nodes.md', await nodesPage()],
-  ])
+  const pages = {
+    'docs/cli.md': cliPage(),
+    'docs/configuration.md': configurationPage(),
+    'docs/errors.md': errorsPage(root),
+    'docs/expressions.md': expressionsPage(),
+    'docs/metrics.md': await metricsPage(),
+    'docs/nodes.md': await nodesPage(),
+  }
+  return new Map(
+    await Promise.all(
+      Object.entries(pages).map(async ([path, text]) => [path, await formatted(path, text)] as const),
+    ),
+  )
+}
+
+/** As the formatter of this repository writes it, which `npm run check` asks for. */
+function formatted(path: string, text: string): Promise<string> {
+  const biome = join(root, 'node_modules', '.bin', 'biome')
+  return new Promise((resolve, reject) => {
+    const child = execFile(biome, ['format', `--stdin-file-path=${path}`], { cwd: root }, (error, out) =>
+      error ? reject(error) : resolve(out),
+    )
+    child.stdin?.end(text)
+  })
 }
 
 export function committedPage(path: string): string {

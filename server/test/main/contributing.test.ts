@@ -15,6 +15,9 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 /** What is installed, made or none of the tree's own. */
 const NOT_COPIED = new Set(['node_modules', '.git', '.weft', 'bench-results', 'test-results', '.mutants'])
 
+/** Nine processes one after the other, two of them with a PostgreSQL of their own: more than one test's guard. */
+const GUARD_MS = 240_000
+
 let ground: string
 let tree: string
 
@@ -88,34 +91,38 @@ async function run(
   return { code, out, err }
 }
 
-test('every step of “Add a node type” works as it is written', async () => {
-  const said: Record<string, string> = {}
-  for (const block of await blocks()) {
-    if (block.file !== undefined) {
-      await mkdir(dirname(join(tree, block.file)), { recursive: true })
-      await writeFile(join(tree, block.file), block.text)
-    } else if (block.language === 'diff') {
-      expect(await run('git', ['apply', '-'], { input: block.text })).toMatchObject({
-        code: 0,
-        err: '',
-      })
-    } else if (block.language === 'sh' && block.text.trim() !== 'npm run check') {
-      const ended = await run('sh', ['-c', block.text])
-      expect(ended, `${block.text}${ended.out}${ended.err}`).toMatchObject({ code: 0 })
-      said[block.text.trim()] = ended.out
+test(
+  'every step of “Add a node type” works as it is written',
+  async () => {
+    const said: Record<string, string> = {}
+    for (const block of await blocks()) {
+      if (block.file !== undefined) {
+        await mkdir(dirname(join(tree, block.file)), { recursive: true })
+        await writeFile(join(tree, block.file), block.text)
+      } else if (block.language === 'diff') {
+        expect(await run('git', ['apply', '-'], { input: block.text })).toMatchObject({
+          code: 0,
+          err: '',
+        })
+      } else if (block.language === 'sh' && block.text.trim() !== 'npm run check') {
+        const ended = await run('sh', ['-c', block.text])
+        expect(ended, `${block.text}${ended.out}${ended.err}`).toMatchObject({ code: 0 })
+        said[block.text.trim()] = ended.out
+      }
     }
-  }
 
-  const [outcome = ''] = Object.entries(said).flatMap(([command, out]) =>
-    command.includes('run count.yaml') ? [out] : [],
-  )
-  expect(outcome).toMatch(/^completed /)
-  expect(JSON.parse(outcome.slice(outcome.indexOf('{')))).toEqual({ words: 3, characters: 18 })
-  expect(await readFile(join(tree, 'docs/nodes.md'), 'utf8')).toContain('### text.count')
+    const [outcome = ''] = Object.entries(said).flatMap(([command, out]) =>
+      command.includes('run count.yaml') ? [out] : [],
+    )
+    expect(outcome).toMatch(/^completed /)
+    expect(JSON.parse(outcome.slice(outcome.indexOf('{')))).toEqual({ words: 3, characters: 18 })
+    expect(await readFile(join(tree, 'docs/nodes.md'), 'utf8')).toContain('### text.count')
 
-  const definition = await readFile(join(tree, 'count.yaml'), 'utf8')
-  await writeFile(join(tree, 'count.yaml'), definition.replace('output.words', 'output.wrods'))
-  const refused = await run('sh', ['-c', 'npm run --silent weft -- run count.yaml -i text=a'])
-  expect(refused.code).toBe(2)
-  expect(refused.err).toContain('words')
-})
+    const definition = await readFile(join(tree, 'count.yaml'), 'utf8')
+    await writeFile(join(tree, 'count.yaml'), definition.replace('output.words', 'output.wrods'))
+    const refused = await run('sh', ['-c', 'npm run --silent weft -- run count.yaml -i text=a'])
+    expect(refused.code).toBe(2)
+    expect(refused.err).toContain('words')
+  },
+  GUARD_MS,
+)
