@@ -258,6 +258,11 @@ function readsOf(template: Template): Pick<GraphNode, 'reads' | 'readsInput' | '
 }
 
 function limitsOf({ limits = {} }: Definition, report: Report): RunLimits {
+  for (const name of ['tokens', 'cost'] as const) {
+    if (limits[name] === undefined) continue
+    const message = `\`limits.${name}\` bounds nothing in this version: no node type here spends any.`
+    report.warning('no_effect', message, `/limits/${name}`)
+  }
   const { duration } = limits
   return {
     agents: limits.agents ?? DEFAULT_LIMITS.agents,

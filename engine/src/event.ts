@@ -5,8 +5,8 @@
  * items, the wake time), so that `evolve` never evaluates one. There are no events for ready, dispatched or started
  * (R8): those follow from the others. Values over 32 KiB stand here as a blob reference.
  *
- * `v` is the version of an event type. A process that meets a type or version it does not know gives the partition back
- * (R4); `KNOWN_EVENTS` is what this one knows.
+ * An event type only ever gains optional fields; a change of meaning is a new type. A process that meets a type which is
+ * not among its `KNOWN_EVENTS` sets that run aside (R4).
  */
 import type { StepError, Warning } from './errors.ts'
 import type { Json, JsonObject } from './json.ts'
@@ -191,28 +191,28 @@ export type RunEvent =
 
 export type EventType = RunEvent['type']
 
-/** Every event type that this version of the engine can fold, with the newest version it knows of each. */
-export const KNOWN_EVENTS: Readonly<Record<EventType, number>> = {
-  'run.started': 1,
-  'step.admitted': 1,
-  'step.skipped': 1,
-  'step.expanded': 1,
-  'step.waiting': 1,
-  'attempt.failed': 1,
-  'step.repeated': 1,
-  'step.completed': 1,
-  'step.failed': 1,
-  'step.cancelled': 1,
-  'step.joined': 1,
-  'message.received': 1,
-  'run.paused': 1,
-  'run.resumed': 1,
-  'run.patched': 1,
-  'run.stopping': 1,
-  'run.completed': 1,
-  'run.failed': 1,
-  'run.cancelled': 1,
-  'run.retried': 1,
+/** Every event type that this version of the engine can fold. */
+export const KNOWN_EVENTS: Readonly<Record<EventType, true>> = {
+  'run.started': true,
+  'step.admitted': true,
+  'step.skipped': true,
+  'step.expanded': true,
+  'step.waiting': true,
+  'attempt.failed': true,
+  'step.repeated': true,
+  'step.completed': true,
+  'step.failed': true,
+  'step.cancelled': true,
+  'step.joined': true,
+  'message.received': true,
+  'run.paused': true,
+  'run.resumed': true,
+  'run.patched': true,
+  'run.stopping': true,
+  'run.completed': true,
+  'run.failed': true,
+  'run.cancelled': true,
+  'run.retried': true,
 }
 
 export const isBlobRef = (value: unknown): value is BlobRef =>

@@ -155,7 +155,12 @@ export class Reader {
       : others.length > 0
         ? `Steps are ${listNames(others)}.`
         : 'There are no other steps.'
-    const relation = before === null ? 'is not a step of this workflow' : `is not a step before \`${before}\``
+    const relation =
+      before === null
+        ? 'is not a step of this workflow'
+        : reading.also === before
+          ? `is neither \`${before}\` nor a step before it`
+          : `is not a step before \`${before}\``
     this.#report.problem('unknown_step', `\`steps.${shorten(id)}\` ${relation}. ${advice}`, pointer, {
       ...at(reference, offset, 0),
       ...(suggestion ? { suggestion } : {}),

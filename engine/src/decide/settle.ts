@@ -187,7 +187,7 @@ function repeats(draft: Draft, unit: Unit, node: GraphNode, output: Json): boole
     if (!repeat.until) return false
     throw new StepFault({
       code: 'repeat_exhausted',
-      message: `Step \`${node.id}\` ran ${unit.round} rounds and \`${repeat.until.source}\` never became true. Raise \`repeat.maxIterations\`, or handle it with an edge on \`failure\`.`,
+      message: `After ${unit.round} rounds \`${repeat.until.source}\` had never become true. Raise \`repeat.maxIterations\`, or handle it with an edge on \`failure\`.`,
       retryable: false,
       pointer: `/nodes/${node.id}/repeat`,
     })

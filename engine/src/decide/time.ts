@@ -48,12 +48,12 @@ function fire(draft: Draft, unit: Unit): void {
       complete(draft, unit, { output: null, label: 'timeout' })
       return
     case 'child':
-      fail(draft, unit, timedOut(unit, 'its child run did not end in time'), {})
+      fail(draft, unit, timedOut('its child run did not end in time'), {})
       draft.cancelledChildren.push(wait.childId)
       return
     case 'approval':
       if (wait.onTimeout === 'fail') {
-        fail(draft, unit, { ...timedOut(unit, 'nobody decided in time'), code: 'approval_timeout' }, {})
+        fail(draft, unit, { ...timedOut('nobody decided in time'), code: 'approval_timeout' }, {})
         return
       }
       complete(draft, unit, {
@@ -63,9 +63,9 @@ function fire(draft: Draft, unit: Unit): void {
   }
 }
 
-const timedOut = (unit: Unit, why: string) => ({
+const timedOut = (why: string) => ({
   code: 'timeout',
-  message: `Step \`${unit.key}\` timed out: ${why}.`,
+  message: `It timed out: ${why}.`,
   retryable: false,
 })
 
