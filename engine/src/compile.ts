@@ -257,10 +257,11 @@ function readsOf(template: Template): Pick<GraphNode, 'reads' | 'readsInput' | '
   return { reads: [...steps], readsInput, readsVars: [...variables] }
 }
 
-function limitsOf({ limits = {} }: Definition, report: Report): RunLimits {
+function limitsOf({ limits = {}, nodes }: Definition, report: Report): RunLimits {
+  const spends = Object.values(nodes).some(({ type }) => type === 'agent')
   for (const name of ['tokens', 'cost'] as const) {
-    if (limits[name] === undefined) continue
-    const message = `\`limits.${name}\` bounds nothing in this version: no node type here spends any.`
+    if (limits[name] === undefined || spends) continue
+    const message = `\`limits.${name}\` bounds nothing here: only agents spend, and this workflow has none.`
     report.warning('no_effect', message, `/limits/${name}`)
   }
   const { duration } = limits
