@@ -5,7 +5,7 @@
  * the limits of a body, and the one place where an error becomes a problem. What a route does is in `routes/`.
  */
 import { isUtf8 } from 'node:buffer'
-import { isObject } from '@weft/engine'
+import { InvalidError, isObject } from '@weft/engine'
 import {
   type FastifyError,
   type FastifyInstance,
@@ -21,7 +21,7 @@ import type { Answer, Call, Handlers, Principal } from './call.ts'
 import { createSendCommand } from './commands.ts'
 import { pathsOf, ROUTES, type RouteContract, type RouteName } from './contract.ts'
 import { Definitions } from './definitions.ts'
-import { ApiError } from './errors.ts'
+import { ApiError, summarise } from './errors.ts'
 import { parseJsonText } from './json-text.ts'
 import { OutcomeWaits } from './outcome.ts'
 import type { ApiParts, HandlerParts } from './parts.ts'
@@ -32,6 +32,7 @@ import { opsHandlers } from './routes/ops.ts'
 import { runHandlers } from './routes/runs.ts'
 import { submitHandlers } from './routes/submit.ts'
 import { workflowHandlers } from './routes/workflows.ts'
+import { idempotencyKey } from './schemas.ts'
 import { storeFailure } from './store-failure.ts'
 import { createSubmit, type Submit } from './submit.ts'
 import { Watch } from './watch.ts'
@@ -299,7 +300,7 @@ function bodyOf(contract: RouteContract, body: unknown): unknown {
 function idempotencyKeyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key']
   if (key === undefined) return undefined
-  if (typeof key === 'string' && key.length > 0 && key.length <= 255) return key
+  if (idempotencyKey.safeParse(key).success) return key as string
   throw ApiError.of(
     'invalid_request',
     'The Idempotency-Key header must have 1 to 255 characters. Shorten it, or leave it out.',
@@ -331,6 +332,13 @@ function problemOf(error: FastifyError): ApiError {
   }
   if (typeof error.statusCode === 'number' && error.statusCode >= 400 && error.statusCode < 500) {
     return ApiError.of('malformed_request', `The request cannot be read: ${error.message}.`, { cause: error })
+  }
+  if ((error as unknown) instanceof InvalidError) {
+    const { problems } = error as unknown as InvalidError
+    return ApiError.of('invalid_request', `${summarise(problems, 'The request')} Nothing was done.`, {
+      problems,
+      cause: error,
+    })
   }
   const { error: known } = storeFailure(error)
   if (known instanceof ApiError) return known

@@ -6,6 +6,7 @@
  * and forgets a workflow whenever one of its routes changes it.
  */
 import {
+  type Definition,
   type Graph,
   type Json,
   type NodeTypes,
@@ -19,6 +20,7 @@ import type { GraphCatalog } from '../graphs.ts'
 import type { Store } from '../store/store.ts'
 import { ApiError, summarise } from './errors.ts'
 import type { NodeTypeSource } from './parts.ts'
+import { problemsOfLabels } from './request.ts'
 
 const CACHED_TEXT_CHARACTERS = 32 * 1024 * 1024
 const CACHED_REFERENCES = 5_000
@@ -26,14 +28,23 @@ const CACHED_REFERENCES = 5_000
 /** What a caller sent: YAML or JSON text, or JSON already parsed. */
 export type Document = { readonly source: string } | { readonly definition: Json }
 
+type Labels = Readonly<Record<string, string>>
+
 export type Checked =
-  | { readonly ok: true; readonly graph: Graph; readonly warnings: readonly Warning[] }
+  | {
+      readonly ok: true
+      readonly graph: Graph
+      /** The graph is shared by its hash; what stands outside of the hash, labels above all, is each definition's own. */
+      readonly definition: Definition
+      readonly warnings: readonly Warning[]
+    }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
 export interface ResolvedWorkflow {
   readonly name: string
   readonly version: number
   readonly graph: Graph
+  readonly labels: Labels
 }
 
 export class Definitions {
@@ -104,6 +115,7 @@ export class Definitions {
       name: workflow.name,
       version: workflow.version,
       graph: await this.#graphs.get(workflow.graph),
+      labels: (workflow.definition as { labels?: Labels }).labels ?? {},
     }
     if (this.#onlyProcess) this.#stored.set(key, resolved)
     return resolved
@@ -117,12 +129,18 @@ export class Definitions {
   }
 }
 
+function checkedOf(graph: Graph, warnings: readonly Warning[]): Checked {
+  const { definition } = graph
+  const problems = problemsOfLabels(definition.labels ?? {})
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, graph, definition, warnings }
+}
+
 function checkText(source: string, types: NodeTypes): Checked {
   const result = validateSource(source, types)
-  return result.ok ? { ok: true, graph: result.graph, warnings: result.warnings } : result
+  return result.ok ? checkedOf(result.graph, result.warnings) : result
 }
 
 function checkJson(definition: Json, types: NodeTypes): Checked {
   const result = validateDefinition(definition, types)
-  return result.ok ? { ok: true, graph: result.graph, warnings: result.warnings } : result
+  return result.ok ? checkedOf(result.graph, result.warnings) : result
 }

@@ -6,6 +6,7 @@ import { escapePointer, nearestName, type Problem } from '@weft/engine'
 import { z } from 'zod'
 import { pathsOf, ROUTES, type RouteContract } from './contract.ts'
 import { ApiError, summarise } from './errors.ts'
+import { labels } from './schemas.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -47,6 +48,15 @@ export function readBody(contract: RouteContract, body: unknown): unknown {
   throw ApiError.of('invalid_request', `${needed}${summarise(problems, 'The body')} Nothing was done.`, {
     problems,
   })
+}
+
+/** Labels of a definition follow the rules of a submit's. */
+export function problemsOfLabels(given: unknown): Problem[] {
+  const result = labels.safeParse(given)
+  if (result.success) return []
+  return result.error.issues.flatMap((issue) =>
+    problemsOf({ ...issue, path: ['labels', ...issue.path] }, [], 'key'),
+  )
 }
 
 /** The names that an object schema knows at its top. */

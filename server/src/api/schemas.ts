@@ -39,20 +39,29 @@ export const duration = (maxMs: number, maxText: string) =>
 export const MAX_WAIT_MS = 300_000
 const MAX_TTL_MS = 30 * 86_400_000
 
-const label = z.string().max(255)
-const labels = z
-  .record(
-    z
-      .string()
-      .regex(
-        /^[A-Za-z0-9][A-Za-z0-9_.\-/]{0,62}$/,
-        'a label’s name has up to 63 letters, digits and `_ . - /`',
-      ),
-    label,
-  )
+/** Text that is compared and shown, not carried: PostgreSQL's `text` holds neither NUL nor half a surrogate pair. */
+const isPlain = (text: string): boolean => !text.includes('\0') && text.isWellFormed()
+const NOT_PLAIN =
+  'holds a NUL character or half of a surrogate pair, which a name cannot have. Remove it, or carry the text in `input` or `data`'
+const plain = (maxLength: number) =>
+  z.string().max(maxLength, `has more than ${maxLength} characters; shorten it`).refine(isPlain, NOT_PLAIN)
+
+const LABEL_NAME = /^[A-Za-z0-9][A-Za-z0-9_.\-/]{0,62}$/
+export const labels = z
+  .record(z.string(), plain(255))
+  .superRefine((all, context) => {
+    for (const name of Object.keys(all)) {
+      if (LABEL_NAME.test(name)) continue
+      context.addIssue({
+        code: 'custom',
+        path: [name],
+        message: 'a label’s name has up to 63 letters, digits and `_ . - /`, the first a letter or digit',
+      })
+    }
+  })
   .refine((all) => Object.keys(all).length <= 64, 'a run has at most 64 labels')
 
-const cursor = z.string().max(500).optional().describe('`nextCursor` of the page before')
+const cursor = plain(500).optional().describe('`nextCursor` of the page before')
 const limit = z.coerce.number().int().min(1).max(500).default(50)
 const page = <Item extends z.ZodType>(item: Item) =>
   z.object({ items: z.array(item), nextCursor: z.string().nullable() })
@@ -74,6 +83,14 @@ export const warning = z.object({
   details: json.optional(),
 })
 
+export const idempotencyKey = plain(255).min(1, 'is empty; give it 1 to 255 characters, or leave it out')
+const sourceText = z
+  .string()
+  .refine(
+    isPlain,
+    'holds a NUL character or half of a surrogate pair; in YAML and JSON both are written as escapes',
+  )
+
 /* Requests. */
 
 export const waitQuery = z.strictObject({
@@ -81,23 +98,18 @@ export const waitQuery = z.strictObject({
 })
 
 export const submitBody = z.strictObject({
-  workflow: z
-    .string()
-    .min(1)
-    .max(300)
-    .optional()
-    .describe('a stored workflow: `name`, `name@tag` or `name@version`'),
+  workflow: plain(300).min(1).optional().describe('a stored workflow: `name`, `name@tag` or `name@version`'),
   definition: json.optional().describe('a definition, as JSON'),
-  source: z.string().optional().describe('a definition, as YAML or JSON text'),
+  source: sourceText.optional().describe('a definition, as YAML or JSON text'),
   input: json.optional(),
   labels: labels.optional(),
-  idempotencyKey: z.string().min(1).max(255).optional(),
+  idempotencyKey: idempotencyKey.optional(),
 })
 export type SubmitBody = z.output<typeof submitBody>
 
 export const definitionBody = z.strictObject({
   definition: json.optional(),
-  source: z.string().optional(),
+  source: sourceText.optional(),
   tags: z
     .array(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/i, 'a tag begins with a letter'))
     .max(20)
@@ -121,7 +133,7 @@ export const runsQuery = z.strictObject({
       })
       return z.NEVER
     }),
-  workflow: z.string().max(300).optional(),
+  workflow: plain(300).optional(),
   label: z
     .union([z.string(), z.array(z.string())])
     .optional()
@@ -139,14 +151,15 @@ export const runsQuery = z.strictObject({
           return z.NEVER
         }
         result[pair.slice(0, colon)] = pair.slice(colon + 1)
+        if (isPlain(pair)) continue
+        context.issues.push({ code: 'custom', input: value, message: NOT_PLAIN })
+        return z.NEVER
       }
       return result
     }),
-  parentId: z.string().max(100).optional(),
+  parentId: plain(100).optional(),
   stuck: z.enum(['true']).optional().describe('runs in quarantine only'),
-  reference: z
-    .string()
-    .max(300)
+  reference: plain(300)
     .optional()
     .describe('`@last`, `@last:workflow`, or the end of an id (6 characters or more)'),
   cursor,
@@ -170,7 +183,7 @@ export const pageQuery = z.strictObject({ cursor, limit })
 
 export const approvalsQuery = z.strictObject({
   status: z.enum(['open', 'approved', 'rejected', 'timeout', 'closed', 'superseded']).optional(),
-  runId: z.string().max(100).optional(),
+  runId: plain(100).optional(),
   cursor,
   limit,
 })

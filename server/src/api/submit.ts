@@ -56,7 +56,7 @@ export function createSubmit(parts: SubmitParts): Submit {
       at: parts.clock.now(),
       graph: graph.hash,
       input: await storeValue(parts, workspace, checkInput(graph, submission.input), 'input'),
-      labels: { ...graph.definition.labels, ...submission.labels },
+      labels: { ...target.labels, ...submission.labels },
       workflow: { name: target.name, version: target.version },
       vars: await captureVariables(parts.store, workspace, graph),
       actor: submission.actor,
@@ -93,9 +93,9 @@ export function createSubmit(parts: SubmitParts): Submit {
   }
 }
 
-function inline(parts: SubmitParts, document: Document): { name: string; version: null; graph: Graph } {
-  const { graph } = parts.definitions.compile(document)
-  return { name: graph.definition.name, version: null, graph }
+function inline(parts: SubmitParts, document: Document) {
+  const { graph, definition } = parts.definitions.compile(document)
+  return { name: definition.name, version: null, graph, labels: definition.labels ?? {} }
 }
 
 function checkInput(graph: Graph, given: unknown): Json {

@@ -8,7 +8,7 @@ import type { Database } from './database.ts'
 import { and, desc, eq, gt, type NodePgDatabase, type SQL, sql } from './drizzle.ts'
 import { workflows, workflowTags, workflowVersions } from './schema.ts'
 import type { Store, StoredWorkflow } from './store.ts'
-import { jsonText } from './stored-text.ts'
+import { columnText, jsonText } from './stored-text.ts'
 
 const LATEST = 'latest'
 
@@ -50,7 +50,7 @@ export function openWorkflows({ tables }: Database): Store['workflows'] {
             graph,
             definition: jsonText(definition),
             source,
-            description,
+            description: description === null ? null : columnText(description),
             createdAt: at,
           })
           await transaction

@@ -123,8 +123,8 @@ async function push(
   const before = keyed && (await recall(parts.store, keyed))
   if (before) return { status: 200, body: before }
   const document = documentOf(call.body)
-  const { graph, warnings } = parts.definitions.compile(document)
-  const { name, description } = graph.definition
+  const { graph, definition, warnings } = parts.definitions.compile(document)
+  const { name, description } = definition
   if (expectedName !== null && name !== expectedName) {
     throw ApiError.of(
       'invalid_request',
@@ -136,7 +136,7 @@ async function push(
     workspace,
     name,
     graph: graph.hash,
-    definition: graph.definition as unknown as Json,
+    definition: definition as unknown as Json,
     source: 'source' in document ? document.source : null,
     description: description ?? null,
     tags: call.body.tags ?? [],

@@ -1,0 +1,121 @@
+/**
+ * What a person with a terminal and a script with an API key have: one real server with its own PostgreSQL, the outside
+ * world that it calls, the command line.
+ */
+import { spawn } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Json } from '@weft/engine'
+import { type ExampleService, startService } from '../../../examples/service/service.ts'
+import { Client } from '../../src/cli/client.ts'
+import { freePort, newApiKey, newDataDirectory, removeDataDirectory, WeftProcess } from '../weft-process.ts'
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+export interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** A run as the API shows it, as far as these tests look. */
+export interface Outcome {
+  readonly id: string
+  readonly status: string
+  readonly output: Json
+  readonly error: { readonly code: string; readonly message: string } | null
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** The program in a process of its own. */
+export function weft(
+  args: readonly string[],
+  cwd: string,
+  environment: Readonly<Record<string, string>>,
+): Promise<Ended> {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd,
+    env: { PATH: process.env.PATH ?? '', HOME: cwd, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let out = ''
+  let err = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text
+  })
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })))
+}
+
+export class Ground {
+  readonly server: WeftProcess
+  readonly service: ExampleService
+  readonly client: Client
+  readonly folder: string
+
+  private constructor(server: WeftProcess, service: ExampleService) {
+    this.server = server
+    this.service = service
+    this.folder = server.dataDirectory
+    this.client = new Client({ url: server.url, apiKey: server.apiKey })
+  }
+
+  static async start(): Promise<Ground> {
+    const service = await startService()
+    const server = new WeftProcess({
+      dataDirectory: newDataDirectory('bad-input'),
+      port: await freePort(),
+      apiKey: newApiKey(),
+      allow: `127.0.0.1:${service.port}`,
+      environment: {
+        WEFT_CREDENTIAL_TEAM: JSON.stringify({ webhookUrl: `${service.url}/slack/webhook/orders` }),
+      },
+    })
+    await server.start()
+    return new Ground(server, service)
+  }
+
+  async end(): Promise<void> {
+    await this.server.end()
+    await this.service.stop()
+    await removeDataDirectory(this.folder)
+  }
+
+  /** The program on a definition in a file, as `<name>.yaml`. */
+  async cli(verb: string, name: string, text: string, ...args: string[]): Promise<Ended> {
+    await writeFile(join(this.folder, `${name}.yaml`), text)
+    return weft([verb, `${name}.yaml`, ...args], this.folder, {
+      WEFT_URL: this.server.url,
+      WEFT_API_KEY: this.server.apiKey,
+    })
+  }
+
+  /** A run to its end. */
+  run(nodes: Json, input: Json = {}, more: Readonly<Record<string, Json>> = {}): Promise<Outcome> {
+    return this.client.call('POST', '/api/v1/runs', {
+      query: { wait: '50s' },
+      body: { definition: { weft: 1, name: 'bad-input', nodes, ...more }, input },
+    })
+  }
+
+  async ask(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) {
+    const response = await fetch(`${this.server.url}/api/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.server.apiKey}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
+    })
+    return { status: response.status, body: (await response.json()) as Record<string, never> }
+  }
+
+  async runCount(): Promise<number> {
+    return (await this.client.call<{ items: unknown[] }>('GET', '/api/v1/runs', { query: { limit: 500 } }))
+      .items.length
+  }
+}
