@@ -31,6 +31,7 @@ import { approvalHandlers } from './routes/approvals.ts'
 import { opsHandlers } from './routes/ops.ts'
 import { runHandlers } from './routes/runs.ts'
 import { submitHandlers } from './routes/submit.ts'
+import { variableHandlers } from './routes/variables.ts'
 import { workflowHandlers } from './routes/workflows.ts'
 import { idempotencyKey } from './schemas.ts'
 import { storeFailure } from './store-failure.ts'
@@ -74,6 +75,7 @@ export function createApi(parts: ApiParts): Api {
     ...submitHandlers(handlerParts),
     ...runHandlers(handlerParts),
     ...approvalHandlers(handlerParts),
+    ...variableHandlers(handlerParts),
     ...opsHandlers(handlerParts),
   })
 

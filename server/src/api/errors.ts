@@ -23,6 +23,7 @@ export const PROBLEMS = {
   workflow_not_found: [404, 'There is no such workflow'],
   approval_not_found: [404, 'There is no such approval'],
   blob_not_found: [404, 'There is no such blob'],
+  variable_not_found: [404, 'There is no such variable'],
   method_not_allowed: [405, 'The route does not know this method'],
   command_refused: [409, 'The run refused the command'],
   already_decided: [409, 'The approval was decided before'],

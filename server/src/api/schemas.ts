@@ -215,6 +215,11 @@ export const resolveBody = z.strictObject({
 
 export const tagBody = z.strictObject({ version: z.number().int().min(1) })
 
+export const variableBody = z.strictObject({ value: json }).refine(({ value }) => value !== undefined, {
+  path: ['value'],
+  message: 'the new value must be given; it may be any JSON value',
+})
+
 /* Answers. */
 
 export const accepted = z.object({ id: z.string(), status: z.enum(RUN_STATUSES) })
@@ -333,6 +338,9 @@ export const approval = z.object({
   actor: z.string().nullable(),
 })
 export const approvalPage = page(approval)
+
+export const variable = z.object({ name: z.string(), value: json, updatedAt: time })
+export const variablePage = page(variable)
 
 export const nodeTypes = z.object({
   items: z.array(z.looseObject({ type: z.string() })),

@@ -11,6 +11,7 @@ import { runCommand } from './run.ts'
 import { cancelCommand, logsCommand, recoverCommand, runsCommand, sendCommand, whyCommand } from './runs.ts'
 import { devCommand, serveCommand } from './serve.ts'
 import { validateCommand } from './validate.ts'
+import { varsCommand } from './vars.ts'
 import { workflowsCommand } from './workflows.ts'
 
 export function createProgram(context: CliContext, version: string): Command {
@@ -58,6 +59,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     runsCommand(context),
     workflowsCommand(context),
     approvalsCommand(context),
+    varsCommand(context),
   ]
   for (const command of commands) program.addCommand(inherit(command, program))
   return program

@@ -88,6 +88,12 @@ export interface PushedWorkflow {
   readonly warnings: readonly { code: string; message: string; step?: string }[]
 }
 
+export interface Variable {
+  readonly name: string
+  readonly value: Json
+  readonly updatedAt: number
+}
+
 export interface CommandAnswer {
   readonly commandId: string
   readonly accepted?: true

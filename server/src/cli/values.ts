@@ -57,7 +57,8 @@ export function readPairs(pairs: readonly string[], option: string): JsonObject 
 const define = (target: JsonObject, name: string, value: Json): void =>
   void Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true })
 
-function looseValue(text: string): Json {
+/** What reads as JSON is that value, everything else is text. */
+export function looseValue(text: string): Json {
   try {
     const value = JSON.parse(text) as Json
     // A long number is an id far more often than a quantity, and must not lose digits.

@@ -203,6 +203,25 @@ test('workflows are stored, listed, tagged, run by name, deleted', async () => {
   expect((await cli('run', 'hello')).code).toBe(2)
 })
 
+test('variables are set as text or JSON, read by runs, listed and deleted', async () => {
+  expect((await cli('vars', 'set', 'region', 'eu-west')).code).toBe(0)
+  expect((await start(['vars', 'set', 'limits', '-'], { input: '{"orders":5}' }).ended).code).toBe(0)
+  await writeFile(
+    join(folder, 'vars.yaml'),
+    'weft: 1\nname: vars\nnodes:\n  say: { type: log, with: { message: "${{ vars.limits.orders }} in ${{ vars.region }}" } }\n',
+  )
+  expect((await cli('run', 'vars.yaml', '--json')).out).toContain('5 in eu-west')
+  expect((await cli('vars', 'get', 'region')).out).toBe('eu-west\n')
+  expect(JSON.parse((await cli('vars', 'list', '--json')).out)).toMatchObject([
+    { name: 'limits', value: { orders: 5 } },
+    { name: 'region', value: 'eu-west' },
+  ])
+  expect((await cli('vars', 'delete', 'limits')).out).toBe('deleted  limits\n')
+  const gone = await cli('vars', 'get', 'limits')
+  expect([gone.code, gone.err]).toEqual([2, expect.stringContaining('variable_not_found')])
+  expect((await cli('vars', 'set', 'no-good', '1')).code).toBe(2)
+})
+
 test('a run is found by the end of its id; runs are listed, shown, explained and deleted', async () => {
   const { out } = await cli('run', 'hello.yaml', '-i', 'name=Ada', '-l', 'team=blue', '--json')
   const { id } = JSON.parse(out)
