@@ -61,6 +61,7 @@ export function start(
     spentAgents: 0,
     patchCount: 0,
     versions: [graph.hash],
+    earlier: new Map(),
     warnings: [],
   }
   for (const node of graph.nodes.values()) state.steps.set(node.id, newStep(node))
@@ -481,6 +482,7 @@ function patch(
   graph: Graph,
   touched: Touched,
 ): void {
+  state.earlier.set(state.graph.hash, state.graph.definition)
   state.graph = graph
   state.versions.push(graph.hash)
   state.patchCount++

@@ -1,6 +1,7 @@
 /** The public surface of the engine. */
 export { compile, compileMatch } from './compile.ts'
 export { CONTROL_NODE_TYPES } from './control-types.ts'
+export { checkPatch } from './decide/patching.ts'
 export {
   type ClosedWait,
   CONTROL_READ_LIMIT,
@@ -50,7 +51,7 @@ export {
   type RetryPolicy,
 } from './node-type.ts'
 export { type ChildReport, childReport, nextWake, outstanding, owesWork } from './outstanding.ts'
-export { applyPatch, inversePatch } from './patch.ts'
+export { applyPatch, inversePatch, type Preview, preview } from './patch.ts'
 export {
   isFinished,
   itemKey,

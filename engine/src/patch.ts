@@ -2,7 +2,8 @@
  * Patches: RFC 6902 overlays on the definition of one run, checked before anything of them is applied.
  *
  * Owns: the rules. A patch is atomic; it may change whatever was not reached and whatever edge is not decided; it may not
- * change what the run was started under (its name, input, limits, policy). A refusal carries a stable code, a sentence,
+ * change what the run was started under (its name, input, limits, policy). Of a step that a retry would start anew it may
+ * change what it does (`with`, `retry` …), so that a failed run can be mended and go on. A refusal carries a stable code, a sentence,
  * the operation that is to blame, and the corrected one where there is one.
  * Does not own: policy (who may, which hosts, whether a review is needed), and the routes of edges added behind settled
  * steps, which `decide` evaluates.
@@ -36,6 +37,7 @@ export type RefusalCode =
   | 'patch_unknown_type'
   | 'patch_immutable'
   | 'patch_conflict'
+  | 'patch_unknown_version'
 
 export interface PatchRefusal {
   readonly code: RefusalCode
@@ -57,6 +59,8 @@ export interface PatchRequest {
   readonly reached: ReadonlySet<string>
   /** Steps whose outgoing edges are decided. */
   readonly settled: ReadonlySet<string>
+  /** Reached steps that a retry of the run would start anew: what they do may change, not how they are wired. */
+  readonly restarting?: ReadonlySet<string>
   readonly types: NodeTypes
   /** What the patch was written against, when that is not the current definition. */
   readonly baseDefinition?: Definition
@@ -213,14 +217,22 @@ function conflict({ definition, baseDefinition }: PatchRequest, after: Definitio
   return { code: 'patch_conflict', message, pointer: both }
 }
 
+/** What the log of a step that failed relies on: it goes on from there when the run is retried. */
+const WIRING = ['type', 'needs', 'when', 'join', 'forEach', 'repeat'] as const
+
 function touchesReached(
-  { definition, reached, settled }: PatchRequest,
+  { definition, reached, settled, restarting }: PatchRequest,
   after: Definition,
 ): PatchRefusal | null {
   for (const id of reached) {
     const was = nodeAt(definition, id)
-    if (!was || jsonEquals(was as unknown as Json, (nodeAt(after, id) ?? null) as unknown as Json)) continue
-    const message = `The run has reached \`${id}\` already, so it and the edges into it stay as they are. Add a node behind it instead.`
+    const now = nodeAt(after, id)
+    if (!was || jsonEquals(was as unknown as Json, (now ?? null) as unknown as Json)) continue
+    const restarts = restarting?.has(id) === true
+    if (restarts && now && WIRING.every((key) => jsonEquals(json(was[key]), json(now[key])))) continue
+    const message = restarts
+      ? `A retry starts \`${id}\` anew where it is: its \`with\`, \`credentials\`, \`retry\`, \`timeout\` and \`onError\` may be changed; ${WIRING.map((key) => `\`${key}\``).join(', ')} stay, and so does the node.`
+      : `The run has reached \`${id}\` already, so it and the edges into it stay as they are. Add a node behind it instead.`
     return { code: 'patch_touches_reached', message, pointer: `/nodes/${id}` }
   }
   for (const [to, node] of Object.entries(definition.nodes)) {
@@ -235,6 +247,8 @@ function touchesReached(
   }
   return null
 }
+
+const json = (value: unknown): Json => (value ?? null) as Json
 
 const nodeAt = ({ nodes }: Definition, id: string): NodeDefinition | undefined =>
   Object.hasOwn(nodes, id) ? nodes[id] : undefined

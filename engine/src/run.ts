@@ -4,6 +4,8 @@
  * A state belongs to whoever loaded it: `evolve` updates it in place, because work per signal must not grow with the
  * graph (R8). Whoever's commit fails, or whose `decide` threw, throws the state away and folds the log again.
  */
+
+import type { Definition } from './definition.ts'
 import type { StepError, Warning } from './errors.ts'
 import type { ParentLink, WaitSpec } from './event.ts'
 import type { Graph } from './graph.ts'
@@ -182,6 +184,8 @@ export interface RunState {
   patchCount: number
   /** Versions of the run's definition: hashes, the base first. */
   readonly versions: string[]
+  /** The definitions of earlier versions, by hash: a patch may have been written against one of them. */
+  readonly earlier: Map<string, Definition>
   readonly warnings: Warning[]
 }
 

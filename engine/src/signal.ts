@@ -69,6 +69,7 @@ export type Command =
       readonly reason: string
       /** Values of the variables that the patched graph reads and the run has not captured. */
       readonly vars?: JsonObject
+      /** Hash of the run's definition that the patch was written against; without it, the one in force. */
       readonly baseVersion?: string
     }
   | {

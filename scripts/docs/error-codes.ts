@@ -115,6 +115,7 @@ export const PATCH_CODES: Codes = {
   patch_numeric_index: 'Nodes and edges are addressed by id, not by number; the right pointer is with it.',
   patch_test_failed: 'A `test` operation found another value.',
   patch_touches_reached: 'The run has reached what the patch would change.',
+  patch_unknown_version: '`baseVersion` is no definition that the run ever had.',
   patch_unknown_type: 'A node type within two letters of a known one.',
 }
 

@@ -2,44 +2,70 @@
 import type { Route } from '../event.ts'
 import type { Graph } from '../graph.ts'
 import type { Json } from '../json.ts'
-import { applyPatch } from '../patch.ts'
-import type { RunState } from '../run.ts'
+import type { NodeTypes } from '../node-type.ts'
+import { applyPatch, type PatchResult, type Progress } from '../patch.ts'
+import { isFinished, type RunState } from '../run.ts'
 import type { Command, Verdict } from '../signal.ts'
 import { type Draft, emit } from './draft.ts'
 import { routeOf } from './settle.ts'
 
-export function patchRun(draft: Draft, command: Extract<Command, { kind: 'patch' }>, actor: string): Verdict {
-  const { state } = draft
+type PatchCommand = Extract<Command, { kind: 'patch' }>
+
+export type CheckedPatch =
+  | Extract<PatchResult, { ok: true }>
+  | { readonly ok: false; readonly verdict: Extract<Verdict, { accepted: false }> }
+
+const refused = (code: string, message: string, detail?: Json): CheckedPatch => ({
+  ok: false,
+  verdict: { accepted: false, code, message, ...(detail === undefined ? {} : { detail }) },
+})
+
+/** What the run says to a patch before anything is recorded: the same to a dry run as to the command. */
+export function checkPatch(
+  state: RunState,
+  { operations, baseVersion }: Pick<PatchCommand, 'operations' | 'baseVersion'>,
+  types: NodeTypes,
+): CheckedPatch {
   const { kind } = state.phase
   if (kind === 'completed' || kind === 'stopping') {
-    return {
-      accepted: false,
-      code: 'run_finished',
-      message: `The run is ${kind}; only a run that can still go on takes a patch. Fork it instead.`,
-    }
+    return refused(
+      'run_finished',
+      `The run is ${kind}; only a run that can still go on takes a patch. Start another run, of a definition that has the change.`,
+    )
   }
   if (state.patchCount >= state.graph.limits.patches) {
-    return {
-      accepted: false,
-      code: 'patch_exceeds_limits',
-      message: `The run has taken ${state.patchCount} patches, as many as \`limits.patches\` allows.`,
-    }
+    return refused(
+      'patch_exceeds_limits',
+      `The run has taken ${state.patchCount} patches, as many as \`limits.patches\` allows.`,
+    )
   }
-  const { reached, settled } = progressOf(state)
+  const isOld = baseVersion !== undefined && baseVersion !== state.graph.hash
+  const baseDefinition = isOld ? state.earlier.get(baseVersion) : undefined
+  if (isOld && !baseDefinition) {
+    return refused(
+      'patch_unknown_version',
+      `The run never had the definition ${baseVersion}. It had: ${state.versions.join(', ')}. Read the definition in force and send the patch for it.`,
+    )
+  }
   const result = applyPatch({
     definition: state.graph.definition,
-    operations: command.operations,
-    reached,
-    settled,
-    types: draft.context.types,
+    operations,
+    ...progressOf(state),
+    types,
+    ...(baseDefinition ? { baseDefinition } : {}),
   })
-  if (!result.ok) {
-    const { code, message, ...where } = result.refusal
-    return { accepted: false, code, message, detail: JSON.parse(JSON.stringify(where)) as Json }
-  }
+  if (result.ok) return result
+  const { code, message, ...where } = result.refusal
+  return refused(code, message, JSON.parse(JSON.stringify(where)) as Json)
+}
+
+export function patchRun(draft: Draft, command: PatchCommand, actor: string): Verdict {
+  const { state } = draft
+  const result = checkPatch(state, command, draft.context.types)
+  if (!result.ok) return result.verdict
   const before = state.graph
   draft.patched = result.graph
-  const routes = addedRoutes(draft, before, result.graph, settled)
+  const routes = addedRoutes(draft, before, result.graph)
   emit(draft, {
     type: 'run.patched',
     actor,
@@ -50,29 +76,45 @@ export function patchRun(draft: Draft, command: Extract<Command, { kind: 'patch'
     ...(Object.keys(routes).length > 0 ? { routes } : {}),
     ...(command.vars ? { vars: command.vars } : {}),
   })
-  return { accepted: true, detail: { version: result.graph.hash, patch: state.patchCount } }
+  const detail = {
+    patch: state.patchCount,
+    before: before.hash,
+    version: result.graph.hash,
+    preview: result.preview,
+    warnings: result.warnings,
+  }
+  return { accepted: true, detail: JSON.parse(JSON.stringify(detail)) as Json }
 }
 
-/** Steps that a patch must leave as they are, and those among them whose edges are decided. */
-export function progressOf(state: RunState): { reached: Set<string>; settled: Set<string> } {
+interface RunProgress {
+  /** Steps that a patch must leave as they are. */
+  readonly reached: Set<string>
+  /** Those among them whose edges are decided. */
+  readonly settled: Set<string>
+  readonly restarting: Set<string>
+  readonly progress: Progress
+}
+
+export function progressOf(state: RunState): RunProgress {
   const reached = new Set<string>()
   const settled = new Set<string>()
+  const restarting = new Set<string>()
+  const routed = new Map<string, readonly string[]>()
+  const isOver = isFinished(state)
   for (const step of state.steps.values()) {
     if (step.status !== 'pending') reached.add(step.id)
-    if (step.routed !== null) settled.add(step.id)
+    if (step.routed !== null) {
+      settled.add(step.id)
+      routed.set(step.id, step.routed)
+    } else if (isOver && (step.status === 'failed' || step.status === 'cancelled')) restarting.add(step.id)
   }
-  return { reached, settled }
+  return { reached, settled, restarting, progress: { routed } }
 }
 
 /** Edges that the patch adds behind settled steps are decided now, by the outcome that those steps had. */
-function addedRoutes(
-  draft: Draft,
-  before: Graph,
-  after: Graph,
-  settled: ReadonlySet<string>,
-): Record<string, Route> {
+function addedRoutes(draft: Draft, before: Graph, after: Graph): Record<string, Route> {
   const routes: Record<string, Route> = {}
-  for (const id of settled) {
+  for (const id of progressOf(draft.state).settled) {
     const step = draft.state.steps.get(id)
     const node = after.nodes.get(id)
     if (!step || !node) continue

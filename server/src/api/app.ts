@@ -29,6 +29,7 @@ import { RunReader } from './reader.ts'
 import { readBody, readQuery, routeNotFound } from './request.ts'
 import { approvalHandlers } from './routes/approvals.ts'
 import { opsHandlers } from './routes/ops.ts'
+import { patchHandlers } from './routes/patches.ts'
 import { runHandlers } from './routes/runs.ts'
 import { submitHandlers } from './routes/submit.ts'
 import { variableHandlers } from './routes/variables.ts'
@@ -76,6 +77,7 @@ export function createApi(parts: ApiParts): Api {
     ...runHandlers(handlerParts),
     ...approvalHandlers(handlerParts),
     ...variableHandlers(handlerParts),
+    ...patchHandlers(handlerParts),
     ...opsHandlers(handlerParts),
   })
 

@@ -11,6 +11,8 @@ export interface RouteContract {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** Below `/api/v1` and `/api`; for `ops` at the root only. */
   readonly path: string
+  /** Another path of the same route. */
+  readonly alias?: string
   readonly role: s.Role | 'open'
   readonly summary: string
   readonly query?: z.ZodType
@@ -220,6 +222,23 @@ export const ROUTES = {
     summary: 'Send a message to a run',
     answers: commandAnswers,
   },
+  patchRun: {
+    method: 'POST',
+    path: '/runs/:id/patches',
+    alias: '/runs/:id/patch',
+    role: 'editor',
+    body: s.patchBody,
+    summary: 'Change the definition of a run while it runs, or before it is retried (RFC 6902)',
+    answers: { 200: s.patchAnswer, 202: s.pendingCommand },
+  },
+  listPatches: {
+    method: 'GET',
+    path: '/runs/:id/patches',
+    role: 'viewer',
+    query: s.eventsQuery,
+    summary: 'The patches that a run took: who, why, what',
+    answers: { 200: s.patchPage },
+  },
   listApprovals: {
     method: 'GET',
     path: '/approvals',
@@ -324,6 +343,11 @@ export type RouteName = keyof typeof ROUTES
 /** Every path under which a route answers. */
 export function pathsOf(contract: RouteContract): string[] {
   if (contract.ops) return [contract.path]
-  const atRoot = ROOT_RESOURCES.some((root) => contract.path === root || contract.path.startsWith(`${root}/`))
-  return [`/api/v1${contract.path}`, `/api${contract.path}`, ...(atRoot ? [contract.path] : [])]
+  const { path, alias } = contract
+  const atRoot = ROOT_RESOURCES.some((root) => path === root || path.startsWith(`${root}/`))
+  return [path, ...(alias === undefined ? [] : [alias])].flatMap((each) => [
+    `/api/v1${each}`,
+    `/api${each}`,
+    ...(atRoot ? [each] : []),
+  ])
 }

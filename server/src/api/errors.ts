@@ -54,7 +54,14 @@ export type ProblemCode = keyof typeof PROBLEMS
 const VERDICT_STATUS: Readonly<Record<string, number>> = {
   unknown_approval: 404,
   unknown_step: 404,
-  invalid_patch: 422,
+  patch_cycle: 422,
+  patch_exceeds_limits: 422,
+  patch_immutable: 422,
+  patch_invalid: 422,
+  patch_malformed: 422,
+  patch_numeric_index: 422,
+  patch_unknown_type: 422,
+  patch_unknown_version: 422,
 }
 
 export interface ProblemBody {

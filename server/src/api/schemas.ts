@@ -213,6 +213,21 @@ export const resolveBody = z.strictObject({
   output: json.optional(),
 })
 
+export const patchBody = z.strictObject({
+  operations: z
+    .array(json)
+    .describe('RFC 6902 operations on the definition: `/nodes/check`, `/nodes/work/needs/check`'),
+  reason: z.string().min(1).max(2000).describe('stands in the log beside who sent it'),
+  baseVersion: z
+    .string()
+    .max(100)
+    .optional()
+    .describe(
+      'hash of the definition that the patch was written against: refused if what it touches changed since',
+    ),
+  dryRun: z.boolean().optional().describe('say what the patch would do; nothing is recorded'),
+})
+
 export const tagBody = z.strictObject({ version: z.number().int().min(1) })
 
 export const variableBody = z.strictObject({ value: json }).refine(({ value }) => value !== undefined, {
@@ -296,6 +311,44 @@ export const runWhy = z.object({
 })
 
 export const verdict = z.object({ commandId: z.string(), accepted: z.literal(true), detail: json.optional() })
+const edgeName = z.object({ from: z.string(), to: z.string() })
+export const patchPreview = z.object({
+  nodes: z.object({ added: z.array(z.string()), removed: z.array(z.string()), changed: z.array(z.string()) }),
+  edges: z.object({ added: z.array(edgeName), removed: z.array(edgeName), changed: z.array(edgeName) }),
+  output: z.boolean().describe('whether the run’s output is another'),
+  types: z.array(z.string()).describe('of this and the next four: what there was not before'),
+  writes: z.array(z.string()).describe('added or changed nodes that write, or that cannot be undone'),
+  hosts: z.array(z.string()),
+  credentials: z.array(z.string()),
+  agents: z.array(z.string()),
+  unreachable: z.array(z.string()),
+  detached: z.array(z.string()).describe('nodes that lost every edge into them: they start at once'),
+})
+const patched = {
+  before: z.string().describe('hash of the definition that was in force'),
+  version: z.string().describe('hash of the patched definition'),
+  preview: patchPreview,
+  warnings: z.array(problem),
+}
+export const patchAnswer = z.union([
+  z.object({
+    commandId: z.string(),
+    accepted: z.literal(true),
+    detail: z.object({ patch: z.number().describe('how many the run has taken'), ...patched }),
+  }),
+  z.object({ dryRun: z.literal(true), definition: json, ...patched }),
+])
+export const patchPage = page(
+  z.object({
+    seq: z.number(),
+    at: time,
+    actor: z.string(),
+    reason: z.string(),
+    operations: z.array(json),
+    before: z.string(),
+    after: z.string(),
+  }),
+)
 export const pendingCommand = z.object({ commandId: z.string() })
 
 export const workflow = z.object({

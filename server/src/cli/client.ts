@@ -2,7 +2,7 @@
  * The CLI's way to a server: requests and the event stream, with every failure turned into a sentence and an exit code.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Problem, RunEvent } from '@weft/engine'
+import { isObject, type Json, type Problem, type RunEvent } from '@weft/engine'
 import type { AttemptNews } from './draw.ts'
 import { CliError, EXIT } from './exit.ts'
 
@@ -17,6 +17,7 @@ export interface ProblemAnswer {
   readonly title: string
   readonly detail: string
   readonly problems?: readonly Problem[]
+  readonly details?: Json
   readonly requestId?: string
 }
 
@@ -191,7 +192,9 @@ export function problemError(status: number, text: string): CliError {
     return `\n  ${position}${pointer || '/'}\n    ${code}: ${message}`
   })
   const detail = lines.length > 0 ? `${problem.title}.${lines.join('')}` : problem.detail
-  return new CliError(exitCodeFor(status), `${problem.code}: ${detail}`, problem)
+  const corrected = isObject(problem.details) ? problem.details.corrected : undefined
+  const advice = corrected === undefined ? '' : `\n  send instead: ${JSON.stringify(corrected)}`
+  return new CliError(exitCodeFor(status), `${problem.code}: ${detail}${advice}`, problem)
 }
 
 function exitCodeFor(status: number): number {

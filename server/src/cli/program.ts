@@ -6,6 +6,7 @@ import { doctorCommand } from './doctor.ts'
 import { CliError, EXIT } from './exit.ts'
 import { initCommand } from './init.ts'
 import { openCommand } from './open.ts'
+import { patchesCommand } from './patches.ts'
 import { apiCommand } from './raw.ts'
 import { runCommand } from './run.ts'
 import { cancelCommand, logsCommand, recoverCommand, runsCommand, sendCommand, whyCommand } from './runs.ts'
@@ -58,6 +59,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     apiCommand(context),
     runsCommand(context),
     workflowsCommand(context),
+    patchesCommand(context),
     approvalsCommand(context),
     varsCommand(context),
   ]

@@ -44,6 +44,16 @@ export interface RunGraph {
   readonly definition: Json
 }
 
+export interface RunPatch {
+  readonly seq: number
+  readonly at: number
+  readonly actor: string
+  readonly reason: string
+  readonly operations: readonly Json[]
+  readonly before: string
+  readonly after: string
+}
+
 export interface RunWhy {
   readonly id: string
   readonly status: RunStatus

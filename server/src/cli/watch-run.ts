@@ -85,7 +85,7 @@ function report(session: Session, seq: number, event: RunEvent): void {
   else session.line(eventLine(event, session.paint))
 }
 
-async function nodeTypes(client: Client): Promise<ReadonlyMap<string, NodeTypeInfo>> {
+export async function nodeTypes(client: Client): Promise<ReadonlyMap<string, NodeTypeInfo>> {
   const { items } = await client.call<NodeTypePage>('GET', '/api/v1/node-types')
   return new Map(items.map((type) => [type.type, type]))
 }

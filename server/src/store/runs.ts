@@ -48,12 +48,18 @@ export function openRuns(database: Database, clock: Clock): Store['runs'] {
       return pageOf(rows, filter.limit, (row) => [row.createdAt, row.id])
     },
 
-    async events({ runId, afterSeq, limit }) {
+    async events({ runId, afterSeq, limit, type }) {
       if (!isRunId(runId)) return []
       const rows = await tables
         .select({ seq: runEvents.seq, event: runEvents.data })
         .from(runEvents)
-        .where(and(eq(runEvents.runId, runId), gt(runEvents.seq, afterSeq)))
+        .where(
+          and(
+            eq(runEvents.runId, runId),
+            gt(runEvents.seq, afterSeq),
+            type === undefined ? undefined : eq(runEvents.type, type),
+          ),
+        )
         .orderBy(runEvents.seq)
         .limit(limit)
       return rows

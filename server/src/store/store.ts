@@ -6,6 +6,7 @@
 import type {
   BlobRef,
   Command,
+  EventType,
   Json,
   JsonObject,
   NodeTypeInfo,
@@ -248,7 +249,13 @@ export interface Store {
     /** The newest run, or the newest of a workflow: `@last`, `@last:name`; or by the last 6 or more characters. */
     find(request: { workspace: string; reference: string }): Promise<{ ids: string[] }>
     list(filter: RunFilter): Promise<{ items: RunRow[]; nextCursor: string | null }>
-    events(request: { runId: string; afterSeq: number; limit: number }): Promise<StoredEvent[]>
+    events(request: {
+      runId: string
+      afterSeq: number
+      limit: number
+      /** Events of this type only. */
+      type?: EventType
+    }): Promise<StoredEvent[]>
     delete(request: { workspace: string; id: string }): Promise<'deleted' | 'not_found' | 'not_finished'>
     /** Removes finished runs older than `before`, a batch; answers how many. */
     expire(request: { before: number; limit: number }): Promise<number>

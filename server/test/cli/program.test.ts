@@ -337,3 +337,43 @@ describe('without a server', () => {
     }
   })
 })
+
+describe('patches', () => {
+  test('are tried, applied and listed, with what they change', async () => {
+    const submitted = await cli('run', 'asks.yaml', '--no-wait', '--json')
+    const { id } = JSON.parse(submitted.out)
+    const weave = [
+      '--op',
+      'add /nodes/note {"type":"log","needs":"ask","with":{"message":"paid"}}',
+      '--op',
+      'replace /nodes/ask/notes x',
+    ]
+    const refused = await cli('patches', 'apply', id, ...weave, '-m', 'note it')
+    expect([refused.code, refused.err]).toMatchObject([6, expect.stringContaining('patch_does_not_apply')])
+    const tried = await cli('patches', 'apply', id, ...weave.slice(0, 2), '--dry-run')
+    expect([tried.code, tried.out]).toEqual([
+      0,
+      ' ·  ask   approval\n +  note  log  + needs ask\nwould apply  nothing was changed\n',
+    ])
+    expect((await cli('patches', 'list', id)).err).toBe('The run took no patch.\n')
+    await writeFile(
+      join(folder, 'patch.json'),
+      '[{"op":"add","path":"/nodes/note","value":{"type":"log","needs":"ask","with":{"message":"paid"}}}]',
+    )
+    expect((await cli('patches', 'apply', id, '-f', 'patch.json')).code).toBe(2)
+    const applied = await cli('patches', 'apply', id, '-f', 'patch.json', '-m', 'note it')
+    expect([applied.code, applied.out]).toMatchObject([0, expect.stringContaining('+  note')])
+    const wrong = await cli('patches', 'apply', id, '--op', 'remove /nodes/nte', '-m', 'away')
+    expect(wrong.err).toContain('send instead: {"op":"remove","path":"/nodes/note"}')
+    const listed = await cli('patches', 'list', id, '--diff')
+    expect(listed.out).toMatch(/key:\S+ {2}note it\n · {2}ask.*\n \+ {2}note/)
+    await cli('approve', id)
+    expect((await cli('runs', 'get', id)).out).toContain('note')
+  })
+
+  test('are asked for correctly', async () => {
+    for (const args of [[], ['--op', 'remove'], ['--op', 'move /nodes/a'], ['-f', 'nowhere.json']]) {
+      expect((await cli('patches', 'apply', '@last', '-m', 'x', ...args)).code).toBe(2)
+    }
+  })
+})

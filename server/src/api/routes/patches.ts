@@ -1,0 +1,139 @@
+/**
+ * Patches of a run: sent to it as a command, tried without one (`dryRun`), and listed from its log.
+ *
+ * The coordinator's verdict is the answer: what is checked here only says which variables the patched graph reads, since
+ * their values are captured with the patch, as those of the base were when the run began.
+ */
+import { type Command, checkPatch, type Json, type JsonObject, type RunEvent } from '@weft/engine'
+import type { RunRow } from '../../store/store.ts'
+import type { Answer, Call, Handlers } from '../call.ts'
+import { ApiError } from '../errors.ts'
+import type { HandlerParts } from '../parts.ts'
+import { normaliseValue } from '../values.ts'
+
+/** Operations stand in the log as they were sent. */
+const MAX_OPERATIONS_BYTES = 1024 * 1024
+
+export function patchHandlers(parts: HandlerParts): Handlers<'patchRun' | 'listPatches'> {
+  const { reader, store } = parts
+  return {
+    async patchRun(call) {
+      const row = await reader.row(call.principal.workspace, call.params.id)
+      const operations = operationsOf(call)
+      if (call.body.dryRun === true) return tryPatch(parts, row, call, operations)
+      return parts.sendCommand({
+        principal: call.principal,
+        runId: row.id,
+        command: () => commandOf(parts, row, call, operations),
+        ...(call.idempotencyKey === undefined
+          ? {}
+          : {
+              idempotency: {
+                key: call.idempotencyKey,
+                route: `POST /runs/${row.id}/patches`,
+                body: call.body,
+              },
+            }),
+      })
+    },
+    async listPatches({ principal, params, query }) {
+      const row = await reader.row(principal.workspace, params.id)
+      const { after, limit } = query
+      const page = await store.runs.events({ runId: row.id, afterSeq: after, limit, type: 'run.patched' })
+      const last = page.at(-1)
+      return {
+        status: 200,
+        body: {
+          items: page.flatMap(({ seq, event }) =>
+            event.type === 'run.patched' ? [{ seq, ...shown(event) }] : [],
+          ),
+          nextCursor: page.length === limit && last ? String(last.seq) : null,
+        },
+      }
+    },
+  }
+}
+
+function operationsOf({ body }: Call<'patchRun'>): Json {
+  const operations = normaliseValue(body.operations, 'operations')
+  const bytes = Buffer.byteLength(JSON.stringify(operations))
+  if (bytes <= MAX_OPERATIONS_BYTES) return operations
+  throw ApiError.of(
+    'value_too_large',
+    `The operations are ${bytes} bytes of JSON; at most ${MAX_OPERATIONS_BYTES} are kept in a run's log. Send several smaller patches, or refer to large values by URL or blob.`,
+  )
+}
+
+async function tryPatch(
+  { reader, nodeTypes }: HandlerParts,
+  row: RunRow,
+  { body }: Call<'patchRun'>,
+  operations: Json,
+): Promise<Answer> {
+  const state = await reader.state(row)
+  const checked = checkPatch(state, { operations, ...baseOf(body) }, nodeTypes.current())
+  if (!checked.ok) {
+    const { code, message, detail } = checked.verdict
+    throw ApiError.refused(code, message, detail)
+  }
+  return {
+    status: 200,
+    body: {
+      dryRun: true,
+      before: state.graph.hash,
+      version: checked.graph.hash,
+      preview: checked.preview,
+      warnings: checked.warnings,
+      definition: checked.definition,
+    },
+  }
+}
+
+async function commandOf(
+  parts: HandlerParts,
+  row: RunRow,
+  { body, principal }: Call<'patchRun'>,
+  operations: Json,
+): Promise<Command> {
+  const vars = await newVariables(parts, principal.workspace, row, operations)
+  return {
+    kind: 'patch',
+    operations,
+    reason: body.reason,
+    ...baseOf(body),
+    ...(vars === null ? {} : { vars }),
+  }
+}
+
+const baseOf = ({ baseVersion }: Call<'patchRun'>['body']) =>
+  baseVersion === undefined ? {} : { baseVersion }
+
+/** Values of the variables that the run reads only with this patch; `null` for none. */
+async function newVariables(
+  { reader, store, nodeTypes }: HandlerParts,
+  workspace: string,
+  row: RunRow,
+  operations: Json,
+): Promise<JsonObject | null> {
+  const state = await reader.state(row)
+  const checked = checkPatch(state, { operations }, nodeTypes.current())
+  if (!checked.ok) return null
+  const names = checked.graph.variables.filter((name) => !Object.hasOwn(state.vars, name))
+  return names.length === 0 ? null : store.variables.get({ workspace, names })
+}
+
+const shown = ({
+  at,
+  actor,
+  reason,
+  operations,
+  before,
+  after,
+}: Extract<RunEvent, { type: 'run.patched' }>) => ({
+  at,
+  actor,
+  reason,
+  operations,
+  before,
+  after,
+})
