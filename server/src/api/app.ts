@@ -28,6 +28,7 @@ import type { ApiParts, HandlerParts } from './parts.ts'
 import { RunReader } from './reader.ts'
 import { readBody, readQuery, routeNotFound } from './request.ts'
 import { approvalHandlers } from './routes/approvals.ts'
+import { documentHandlers } from './routes/document.ts'
 import { opsHandlers } from './routes/ops.ts'
 import { patchHandlers } from './routes/patches.ts'
 import { runHandlers } from './routes/runs.ts'
@@ -79,6 +80,7 @@ export function createApi(parts: ApiParts): Api {
     ...variableHandlers(handlerParts),
     ...patchHandlers(handlerParts),
     ...opsHandlers(handlerParts),
+    ...documentHandlers(handlerParts),
   })
 
   let state: 'new' | 'started' | 'stopped' = 'new'

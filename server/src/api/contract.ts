@@ -19,6 +19,10 @@ export interface RouteContract {
   readonly body?: z.ZodType
   /** Reads a definition as `application/yaml` too: the text becomes `{ source }`. */
   readonly yaml?: true
+  /** Counts once for each `Idempotency-Key`. */
+  readonly keyed?: true
+  /** Media types of the good answer where it is not JSON, or not only. */
+  readonly types?: readonly string[]
   readonly answers: Readonly<Record<number, z.ZodType | string>>
   readonly ops?: true
 }
@@ -33,6 +37,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/workflows',
     role: 'editor',
+    keyed: true,
     yaml: true,
     body: s.definitionBody,
     summary: 'Store a workflow: its first version, or the next one',
@@ -66,6 +71,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/workflows/:reference/versions',
     role: 'editor',
+    keyed: true,
     yaml: true,
     body: s.definitionBody,
     summary: 'Store the next version of this workflow',
@@ -98,12 +104,14 @@ export const ROUTES = {
     path: '/schemas/workflow',
     role: 'open',
     summary: 'The JSON Schema of a definition, for editors',
+    types: ['application/schema+json'],
     answers: { 200: 'a JSON Schema' },
   },
   submitRun: {
     method: 'POST',
     path: '/runs',
     role: 'operator',
+    keyed: true,
     yaml: true,
     query: s.waitQuery,
     body: s.submitBody,
@@ -114,6 +122,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/orchestrate',
     role: 'editor',
+    keyed: true,
     yaml: true,
     query: s.waitQuery,
     body: s.submitBody,
@@ -149,6 +158,7 @@ export const ROUTES = {
     query: s.eventsQuery,
     summary:
       'The run’s log: a page as JSON, or the log and what follows as server-sent events (Accept: text/event-stream)',
+    types: ['application/json', 'text/event-stream'],
     answers: { 200: s.runEvents, 204: 'the stream is at its end' },
   },
   runGraph: {
@@ -170,6 +180,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/:id/cancel',
     role: 'operator',
+    keyed: true,
     body: s.cancelBody,
     summary: 'Cancel a run',
     answers: commandAnswers,
@@ -178,6 +189,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/:id/pause',
     role: 'operator',
+    keyed: true,
     body: s.emptyBody,
     summary: 'Pause a run: nothing new is started',
     answers: commandAnswers,
@@ -186,6 +198,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/:id/resume',
     role: 'operator',
+    keyed: true,
     body: s.emptyBody,
     summary: 'Let a paused run go on',
     answers: commandAnswers,
@@ -194,6 +207,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/:id/retry',
     role: 'operator',
+    keyed: true,
     body: s.emptyBody,
     summary: 'Retry from failure: failed and cancelled steps start again',
     answers: commandAnswers,
@@ -202,6 +216,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/:id/resolve',
     role: 'operator',
+    keyed: true,
     body: s.resolveBody,
     summary: 'Say what became of an irreversible attempt whose outcome is unknown',
     answers: commandAnswers,
@@ -218,6 +233,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/:id/messages',
     role: 'operator',
+    keyed: true,
     body: s.messageBody,
     summary: 'Send a message to a run',
     answers: commandAnswers,
@@ -258,6 +274,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/approvals/:id/decide',
     role: 'operator',
+    keyed: true,
     body: s.decideBody,
     summary: 'Approve or reject',
     answers: commandAnswers,
@@ -296,6 +313,7 @@ export const ROUTES = {
     path: '/blobs/:hash',
     role: 'viewer',
     summary: 'The bytes of a value that left the log',
+    types: ['*/*'],
     answers: { 200: 'the bytes, with their content type' },
   },
   listNodeTypes: {
@@ -334,7 +352,25 @@ export const ROUTES = {
     role: 'open',
     ops: true,
     summary: 'Prometheus metrics; without a key from this machine only',
+    types: ['text/plain'],
     answers: { 200: 'Prometheus text' },
+  },
+  openApi: {
+    method: 'GET',
+    path: '/openapi.json',
+    role: 'open',
+    ops: true,
+    summary: 'This API as an OpenAPI 3.1 document',
+    answers: { 200: 'an OpenAPI document' },
+  },
+  reference: {
+    method: 'GET',
+    path: '/docs',
+    role: 'open',
+    ops: true,
+    summary: 'This API as a page to read',
+    types: ['text/html'],
+    answers: { 200: 'the page' },
   },
 } as const satisfies Record<string, RouteContract>
 

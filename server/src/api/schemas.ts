@@ -417,3 +417,16 @@ export const about = z.object({
     z.object({ type: z.string(), waiting: z.number(), active: z.number(), oldestAgeMs: z.number() }),
   ),
 })
+
+/** What every refusal looks like (RFC 9457). */
+export const problemBody = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  code: z.string().describe('stable: programs may rely on it'),
+  detail: z.string().describe('what happened, where, why, and what to do now'),
+  instance: z.string().optional(),
+  problems: z.array(problem).optional().describe('when several things are wrong, or one has a place'),
+  details: json.optional(),
+  requestId: z.string(),
+})
