@@ -29,6 +29,7 @@ import { RunReader } from './reader.ts'
 import { readBody, readQuery, routeNotFound } from './request.ts'
 import { approvalHandlers } from './routes/approvals.ts'
 import { documentHandlers } from './routes/document.ts'
+import { keyHandlers } from './routes/keys.ts'
 import { opsHandlers } from './routes/ops.ts'
 import { patchHandlers } from './routes/patches.ts'
 import { runHandlers } from './routes/runs.ts'
@@ -52,7 +53,7 @@ export interface Api extends Service {
   readonly submit: Submit
 }
 
-const ANONYMOUS: Principal = { workspace: '', actor: 'anonymous', role: 'viewer' }
+const ANONYMOUS: Principal = { workspace: '', actor: 'anonymous', role: 'viewer', keyId: null }
 
 export function createApi(parts: ApiParts): Api {
   const { settings, store, transport, clock, log, graphs, nodeTypes } = parts
@@ -61,8 +62,10 @@ export function createApi(parts: ApiParts): Api {
   const definitions = new Definitions({ store, graphs, nodeTypes, onlyProcess: transport.kind === 'memory' })
   const submit = createSubmit({ store, transport, clock, log, graphs, definitions })
   const reader = new RunReader({ store, transport, graphs })
+  const keys = new Keys(parts)
   const handlerParts: HandlerParts = {
     ...parts,
+    keys,
     definitions,
     submit,
     reader,
@@ -72,7 +75,7 @@ export function createApi(parts: ApiParts): Api {
     outcomes: new OutcomeWaits({ store, clock, watch, stopping: stopping.signal }),
   }
   const app = createServer(parts)
-  register(app, parts, {
+  register(app, keys, {
     ...workflowHandlers(handlerParts),
     ...submitHandlers(handlerParts),
     ...runHandlers(handlerParts),
@@ -81,6 +84,7 @@ export function createApi(parts: ApiParts): Api {
     ...patchHandlers(handlerParts),
     ...opsHandlers(handlerParts),
     ...documentHandlers(handlerParts),
+    ...keyHandlers(handlerParts),
   })
 
   let state: 'new' | 'started' | 'stopped' = 'new'
@@ -235,8 +239,7 @@ class YamlText {
   }
 }
 
-function register(app: FastifyInstance, parts: ApiParts, handlers: Handlers): void {
-  const keys = new Keys(parts)
+function register(app: FastifyInstance, keys: Keys, handlers: Handlers): void {
   for (const [name, contract] of Object.entries(ROUTES) as [RouteName, RouteContract][]) {
     const handler = handlers[name] as (call: Call) => Promise<Answer> | Answer
     const handle = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {

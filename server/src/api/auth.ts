@@ -57,12 +57,17 @@ export class Keys {
         `The API key \`${key.name}\` has the role \`${key.role}\`, which cannot call this API.`,
       )
     const found = {
-      principal: { workspace: key.workspace, actor: `key:${key.name}`, role },
+      principal: { workspace: key.workspace, actor: `key:${key.name}`, role, keyId: key.id },
       expiresAt: key.expiresAt,
       until: this.#clock.monotonic() + KEY_CACHE_MS,
     }
     this.#known.set(hashed, found)
     return this.#unlessExpired(found)
+  }
+
+  /** A key that was revoked counts no more in this process; in others until their memory of it has aged. */
+  forget(hashed: string): void {
+    this.#known.delete(hashed)
   }
 
   #unlessExpired(known: { principal: Principal; expiresAt: number | null }): Principal {

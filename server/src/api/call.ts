@@ -12,6 +12,8 @@ export interface Principal {
   /** How the log names who acts: `key:<name>`. */
   readonly actor: string
   readonly role: Role
+  /** Id of the key that calls; `null` for calls that need none. */
+  readonly keyId: string | null
 }
 
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined

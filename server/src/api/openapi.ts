@@ -16,6 +16,7 @@ const PREFIX = '/api/v1'
 const PARAMETERS: Readonly<Record<string, string>> = {
   id: 'the id, as lists and other answers name it',
   reference: '`name`, `name@tag` or `name@version`',
+  name: 'the name, as the list has it',
   tag: 'begins with a letter; letters, digits and `_ . -`',
   hash: '`sha256:` and 64 hexadecimal digits',
 }

@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
+import type { Keys } from './auth.ts'
 import type { SendCommand } from './commands.ts'
 import type { Definitions } from './definitions.ts'
 import type { OutcomeWaits } from './outcome.ts'
@@ -44,6 +45,7 @@ export interface ApiParts {
 
 /** What the handlers in `routes/` work with. */
 export interface HandlerParts extends ApiParts {
+  readonly keys: Keys
   readonly definitions: Definitions
   readonly submit: Submit
   readonly reader: RunReader

@@ -228,6 +228,19 @@ export const patchBody = z.strictObject({
   dryRun: z.boolean().optional().describe('say what the patch would do; nothing is recorded'),
 })
 
+const MAX_KEY_LIFE_MS = 3_650 * 86_400_000
+export const createKeyBody = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'a key’s name has up to 63 letters, digits and `_ . -`')
+    .describe('stands in the log of runs as who acted; unique in the workspace'),
+  role: z.enum(ROLES),
+  expiresIn: duration(MAX_KEY_LIFE_MS, '3650d')
+    .refine((ms) => ms > 0, 'must be more than 0: a key that is never valid is of no use')
+    .optional()
+    .describe('never, unless given'),
+})
+
 export const tagBody = z.strictObject({ version: z.number().int().min(1) })
 
 export const variableBody = z.strictObject({ value: json }).refine(({ value }) => value !== undefined, {
@@ -394,6 +407,15 @@ export const approvalPage = page(approval)
 
 export const variable = z.object({ name: z.string(), value: json, updatedAt: time })
 export const variablePage = page(variable)
+export const key = z.object({
+  id: z.string(),
+  name: z.string(),
+  role: z.string(),
+  createdAt: time,
+  expiresAt: time.nullable(),
+})
+export const keyPage = page(key)
+export const createdKey = key.extend({ key: z.string().describe('the secret, shown this once') })
 
 export const nodeTypes = z.object({
   items: z.array(z.looseObject({ type: z.string() })),

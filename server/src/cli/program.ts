@@ -5,6 +5,7 @@ import type { CliContext } from './context.ts'
 import { doctorCommand } from './doctor.ts'
 import { CliError, EXIT } from './exit.ts'
 import { initCommand } from './init.ts'
+import { keysCommand } from './keys.ts'
 import { openCommand } from './open.ts'
 import { patchesCommand } from './patches.ts'
 import { apiCommand } from './raw.ts'
@@ -62,6 +63,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     patchesCommand(context),
     approvalsCommand(context),
     varsCommand(context),
+    keysCommand(context),
   ]
   for (const command of commands) program.addCommand(inherit(command, program))
   return program

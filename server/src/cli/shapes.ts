@@ -104,6 +104,19 @@ export interface Variable {
   readonly updatedAt: number
 }
 
+export interface ApiKey {
+  readonly id: string
+  readonly name: string
+  readonly role: string
+  readonly createdAt: number
+  readonly expiresAt: number | null
+}
+
+export interface CreatedApiKey extends ApiKey {
+  /** The secret. */
+  readonly key: string
+}
+
 export interface CommandAnswer {
   readonly commandId: string
   readonly accepted?: true

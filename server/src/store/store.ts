@@ -225,6 +225,14 @@ export interface StoredWorkflow {
   readonly createdAt: number
 }
 
+export interface KeyRow {
+  readonly id: string
+  readonly name: string
+  readonly role: string
+  readonly createdAt: number
+  readonly expiresAt: number | null
+}
+
 export interface ApprovalRow {
   readonly id: string
   readonly runId: string
@@ -350,6 +358,23 @@ export interface Store {
       role: string
       at: number
     }): Promise<void>
+    /** `null`: the workspace has a key of this name. */
+    create(request: {
+      workspace: string
+      hash: string
+      name: string
+      role: string
+      expiresAt: number | null
+      at: number
+    }): Promise<KeyRow | null>
+    /** The newest first; never a hash. */
+    list(request: {
+      workspace: string
+      limit: number
+      cursor?: string
+    }): Promise<{ items: KeyRow[]; nextCursor: string | null }>
+    /** Forgets the key and answers its hash; `null` when there is none. */
+    revoke(request: { workspace: string; id: string }): Promise<string | null>
     find(
       hash: string,
     ): Promise<{ id: string; workspace: string; name: string; role: string; expiresAt: number | null } | null>

@@ -15,6 +15,7 @@ interface Things {
   readonly run: string
   readonly approval: string
   readonly blob: string
+  readonly key: string
   readonly workflow: string
 }
 
@@ -30,6 +31,7 @@ interface Row {
 const definition = workflow(ACTS)
 const run = ({ run }: Things) => ({ id: run })
 const approval = ({ approval }: Things) => ({ id: approval })
+const variable = () => ({ name: 'region' })
 const stored = ({ workflow }: Things) => ({ reference: workflow })
 
 const ROWS: Record<RouteName, Row> = {
@@ -57,10 +59,19 @@ const ROWS: Record<RouteName, Row> = {
   resolveStep: { path: run, body: { key: 'act', outcome: 'done' } },
   recoverRun: { path: run, body: {} },
   sendMessage: { path: run, body: { name: 'x' } },
+  patchRun: { path: run, body: { operations: [{ op: 'remove', path: '/nodes/ask' }], reason: 'away' } },
+  listPatches: { path: run },
   listApprovals: {},
   getApproval: { path: approval },
   decideApproval: { path: approval, body: { decision: 'approve' } },
+  listVariables: {},
+  getVariable: { path: variable },
+  setVariable: { path: variable, body: { value: 'theirs' }, elsewhere: 200 },
+  deleteVariable: { path: variable },
   getBlob: { path: ({ blob }) => ({ hash: blob }) },
+  createKey: { body: { name: 'ci', role: 'viewer' } },
+  listKeys: {},
+  revokeKey: { path: ({ key }) => ({ id: key }) },
   listNodeTypes: {},
   about: {},
   health: {},
@@ -96,6 +107,7 @@ const NO_THINGS: Things = {
   approval: '01900000-0000-7000-8000-000000000000.1',
   blob: `sha256:${'0'.repeat(64)}`,
   workflow: 'tested',
+  key: '01900000-0000-7000-8000-000000000000',
 }
 
 function ask(world: ApiWorld, operation: Operation, asked: Asked = {}, things = NO_THINGS): Promise<Told> {
@@ -109,6 +121,7 @@ function ask(world: ApiWorld, operation: Operation, asked: Asked = {}, things = 
 /** Everything that a path can name, alive in the world's workspace. */
 async function make(world: ApiWorld): Promise<Things> {
   await world.post('/api/v1/workflows', { definition })
+  await world.ask('PUT', '/api/v1/variables/region', { body: { value: 'ours' } })
   const asking = await world.run(ASKS)
   await world.waits(asking)
   const bytes = new TextEncoder().encode('only for its own workspace')
@@ -118,7 +131,8 @@ async function make(world: ApiWorld): Promise<Things> {
     contentType: 'text/plain',
     at: world.clock.now(),
   })
-  return { run: asking, approval: `${asking}.1`, blob, workflow: 'tested' }
+  const { body: key } = await world.post('/api/v1/keys', { name: 'ci', role: 'viewer' })
+  return { run: asking, approval: `${asking}.1`, blob, workflow: 'tested', key: key.id }
 }
 
 test('every documented route has a row, with a body and names where the document says so', () => {
@@ -159,6 +173,8 @@ test('another workspace’s things are not there, for any route that names one',
   }
   expect((await world.get(`/runs/${things.run}`)).body.status).toBe('waiting')
   expect((await world.get('/api/v1/workflows/tested')).body).toMatchObject({ version: 1, tags: ['latest'] })
+  expect((await world.get('/api/v1/variables/region')).body.value).toBe('ours')
+  expect((await world.get('/api/v1/keys')).text).toContain(things.key)
   expect((await world.get(`/api/v1/blobs/${things.blob}`)).text).toBe('only for its own workspace')
 })
 

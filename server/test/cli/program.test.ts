@@ -377,3 +377,18 @@ describe('patches', () => {
     }
   })
 })
+
+test('keys are made, used and revoked by name; the secret alone goes to stdout', async () => {
+  const made = await cli('keys', 'create', 'ci', '--role', 'viewer', '--expires-in', '90d')
+  expect([made.code, made.out]).toEqual([0, expect.stringMatching(/^weft_[0-9a-f]{48}\n$/)])
+  const key = made.out.trim()
+  expect((await cli('runs', 'list', '--json', '--api-key', key)).code).toBe(0)
+  const listed = await cli('keys', 'list')
+  expect(listed.out).toMatch(/ci +viewer/)
+  expect(listed.out).not.toContain(key)
+  const denied = await cli('keys', 'list', '--api-key', key)
+  expect([denied.code, denied.err]).toEqual([6, expect.stringContaining('needs the role admin')])
+  expect((await cli('keys', 'revoke', 'ci')).out).toBe('revoked  ci\n')
+  expect((await cli('runs', 'list', '--api-key', key)).code).toBe(6)
+  expect((await cli('keys', 'revoke', 'ci')).code).toBe(2)
+})
