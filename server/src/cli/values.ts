@@ -9,9 +9,12 @@ export async function readText(from: string, terminal: Terminal): Promise<string
   try {
     return await readFile(from, 'utf8')
   } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     throw new CliError(
       EXIT.invalid,
-      `${from} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      isMissing
+        ? `There is no file ${from}. Check the path; it is looked for from the current folder.`
+        : `${from} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
     )
   }
 }
