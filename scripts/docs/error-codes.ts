@@ -149,6 +149,7 @@ export const STORE_CODES = {
 
 export const START_CODES: Codes = {
   data_directory_taken: 'Another server serves this data directory.',
+  master_key_unusable: 'The file `master-key` of the data directory cannot be read or holds no key.',
   partitions_taken: 'Another engine works on the same database; one at a time may.',
   port_in_use: 'Another program listens on the port.',
 }

@@ -8,6 +8,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   WEFT_DATA_DIR: 'the nearest `.weft` upward, else `~/.weft`; `./.weft` for `npm start` and `weft dev`',
   WEFT_DATABASE_URL: 'its own PostgreSQL 18',
   WEFT_API_KEY: 'made at the first start, in the data directory’s `api-key`',
+  WEFT_MASTER_KEY: 'made at the first start, in the data directory’s `master-key`',
   WEFT_EGRESS_ALLOW: 'nothing',
 }
 
@@ -27,7 +28,8 @@ export function configurationPage(): string {
           meaning,
         ]),
     ),
-    '`WEFT_CREDENTIAL_<NAME>`: a credential, as a JSON object. A node that says `credential: team_slack` gets `WEFT_CREDENTIAL_TEAM_SLACK`; what must be in it is with the type in [nodes.md](nodes.md). Values never enter expressions, events, tasks or logs.',
+    '`WEFT_CREDENTIAL_<NAME>`: a credential, as a JSON object. A node that says `credential: team_slack` gets `WEFT_CREDENTIAL_TEAM_SLACK`; what must be in it is with the type in [nodes.md](nodes.md). Values never enter expressions, events, tasks or logs. It holds for every workspace, and wins over a stored credential of the same name (`weft credentials`).',
+    'Stored credentials are encrypted (AES-256-GCM) under `WEFT_MASTER_KEY`, or under the key in the file `master-key` of the data directory. To replace a key, write the new one before the old one (`<new>,<old>`, in the file one per line) and start Weft: what the old one encrypted is encrypted again under the new one, a log line says so, and the old one can go. A key in `WEFT_MASTER_KEY` replaces that of the file in the same way. Back the key up apart from the database: without it nobody can read the credentials, and with both anybody can.',
     '`WEFT_EGRESS_ALLOW` holds entries `host`, `host:port`, a CIDR or `host/path`, separated by commas. Without it, private and local addresses are refused.',
     '`WEFT_URL` and `WEFT_API_KEY` tell the CLI where its server is.',
     '## Known, not in force yet',

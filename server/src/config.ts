@@ -10,6 +10,7 @@ import { dirname, join, resolve } from 'node:path'
 import { nearestName, parseDuration } from '@weft/engine'
 import { parseAllowList } from './egress/allow.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
+import { HOW_TO_MAKE, type MasterKeys, parseMasterKeys } from './vault/master-keys.ts'
 
 const ROLES = ['api', 'coordinator', 'worker'] as const
 type Role = (typeof ROLES)[number]
@@ -24,6 +25,8 @@ export interface Config {
   readonly databaseUrl: string | null
   /** `null`: the key in the data directory, made at the first start. */
   readonly apiKey: string | null
+  /** `null`: those of the data directory, one made at the first start. */
+  readonly masterKeys: MasterKeys | null
   readonly egressAllow: readonly string[]
   /** Attempts at a time per node type; `*` for those that are not named. */
   readonly workerConcurrency: ReadonlyMap<string, number>
@@ -115,9 +118,8 @@ export const SETTINGS = {
   masterKey: {
     variable: 'WEFT_MASTER_KEY',
     default: '',
-    meaning: 'encrypts credentials',
+    meaning: 'encrypts stored credentials: 32 bytes, hexadecimal or base64; `<new>,<old>` replaces one',
     shown: 'secret',
-    later: 'credentials come from WEFT_CREDENTIAL_<NAME>, nothing is stored that it could encrypt',
   },
   rateLimits: {
     variable: 'WEFT_RATE_LIMITS',
@@ -178,6 +180,7 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     dataDirectory: reading.dataDirectory(sources),
     databaseUrl: reading.databaseUrl(),
     apiKey: reading.apiKey(),
+    masterKeys: reading.masterKeys(),
     egressAllow: reading.egressAllow(),
     workerConcurrency: reading.workerConcurrency(),
     nodesFolder: reading.nodesFolder(),
@@ -319,6 +322,19 @@ class Reading {
     return key
   }
 
+  masterKeys(): MasterKeys | null {
+    const text = this.#given('masterKey')
+    if (text === null) return null
+    const keys = parseMasterKeys(text)
+    if (keys === null) {
+      this.#refuse(
+        'masterKey',
+        `is not a master key: write 32 bytes as 64 hexadecimal digits or as base64 (${HOW_TO_MAKE}), the one to encrypt with first, older ones behind it after commas. Or leave it unset to have one made.`,
+      )
+    }
+    return keys
+  }
+
   egressAllow(): readonly string[] {
     const entries = [...list(this.#value('egressAllow')), ...(this.#flags.allow ?? []).flatMap(list)]
     const parsed = parseAllowList(entries)
@@ -438,7 +454,7 @@ export function describeConfig(config: Config): DescribedSetting[] {
     databaseUrl: config.databaseUrl === null ? 'its own PostgreSQL' : withoutPassword(config.databaseUrl),
     redisUrl: 'in memory',
     apiKey: config.apiKey === null ? 'in the data directory' : 'set (hidden)',
-    masterKey: 'not in force',
+    masterKey: config.masterKeys === null ? 'in the data directory' : 'set (hidden)',
     rateLimits: 'not in force',
     egressAllow: config.egressAllow.join(',') || 'nothing',
     workerConcurrency: [...config.workerConcurrency].map(([type, count]) => `${type}=${count}`).join(','),

@@ -15,7 +15,7 @@ import type { Config } from './config.ts'
 import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
 import { createIdleMemory, ownHeap } from './idle-memory.ts'
 import { createLog, type Log } from './log.ts'
-import { ensureApiKey, refuseSecondServer, writeServerFile } from './server-file.ts'
+import { ensureApiKey, ensureMasterKeys, refuseSecondServer, writeServerFile } from './server-file.ts'
 import type { Service } from './service.ts'
 import type { StopSignals } from './stop-signals.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts'
@@ -24,6 +24,8 @@ import type { Store } from './store/store.ts'
 import { memoryTransport } from './transport/memory.ts'
 import type { Transport } from './transport/transport.ts'
 import { createUpkeep, followDatabaseClock } from './upkeep.ts'
+import type { MasterKeys } from './vault/master-keys.ts'
+import type { Vault } from './vault/vault.ts'
 
 export const VERSION: string = packageJson.version
 export const DEFAULT_WORKSPACE = 'default'
@@ -101,7 +103,15 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
     started.add('store', () => store.close())
     await followDatabaseClock(store, clock)
 
-    const parts = await construct(config, { store, clock, log, name, modules: await modules })
+    const parts = await construct(config, {
+      store,
+      clock,
+      log,
+      name,
+      modules: await modules,
+      masterKeys: await ensureMasterKeys(config.dataDirectory, config.masterKeys, clock),
+    })
+    await resealCredentials(parts.vault, log)
     started.add('transport', () => parts.transport.close())
     started.add('egress', () => parts.egress.close())
     started.add('sandbox', () => parts.builtIn.close())
@@ -152,17 +162,19 @@ function startDatabase(
 type Modules = Awaited<ReturnType<typeof loadModules>>
 
 async function loadModules() {
-  const [api, auth, coordinator, egress, metrics, nodes, registry, credentials, worker] = await Promise.all([
-    import('./api/app.ts'),
-    import('./api/auth.ts'),
-    import('./coordinator/coordinator.ts'),
-    import('./egress/egress.ts'),
-    import('./metrics.ts'),
-    import('./nodes/built-in.ts'),
-    import('./nodes/registry.ts'),
-    import('./worker/credentials.ts'),
-    import('./worker/worker.ts'),
-  ])
+  const [api, auth, coordinator, egress, metrics, nodes, registry, vault, credentials, worker] =
+    await Promise.all([
+      import('./api/app.ts'),
+      import('./api/auth.ts'),
+      import('./coordinator/coordinator.ts'),
+      import('./egress/egress.ts'),
+      import('./metrics.ts'),
+      import('./nodes/built-in.ts'),
+      import('./nodes/registry.ts'),
+      import('./vault/vault.ts'),
+      import('./worker/credentials.ts'),
+      import('./worker/worker.ts'),
+    ])
   return {
     ...api,
     ...auth,
@@ -171,6 +183,7 @@ async function loadModules() {
     ...metrics,
     ...nodes,
     ...registry,
+    ...vault,
     ...credentials,
     ...worker,
   }
@@ -182,9 +195,10 @@ interface Ground {
   readonly log: Log
   readonly name: string
   readonly modules: Modules
+  readonly masterKeys: MasterKeys
 }
 
-async function construct(config: Config, { store, clock, log, name, modules }: Ground) {
+async function construct(config: Config, { store, clock, log, name, modules, masterKeys }: Ground) {
   const transport = memoryTransport({ clock })
   const metrics = modules.createMetrics()
   metrics.observe({ queues: () => transport.tasks.depth(), runs: () => store.runs.counts() })
@@ -208,12 +222,14 @@ async function construct(config: Config, { store, clock, log, name, modules }: G
     metrics: metrics.coordinator,
     name: `${name} coordinator`,
   })
+  const vault = new modules.Vault({ store, clock, keys: masterKeys })
+  const environmentCredentials = modules.environmentCredentials(config.credentials)
   const worker = modules.createWorker({
     name,
     transport,
     store,
     registry,
-    credentials: modules.environmentCredentials(config.credentials),
+    credentials: modules.allCredentials(environmentCredentials, vault, clock),
     egress,
     clock,
     log,
@@ -228,6 +244,8 @@ async function construct(config: Config, { store, clock, log, name, modules }: G
     metrics,
     graphs,
     nodeTypes: { current: types.current, served: () => new Set(registry.names()) },
+    vault,
+    environmentCredentials,
     trouble: coordinator.trouble,
   })
   return {
@@ -237,6 +255,7 @@ async function construct(config: Config, { store, clock, log, name, modules }: G
     coordinator,
     worker,
     api,
+    vault,
     upkeep: createUpkeep({ store, clock, log, retentionMs: config.retentionMs }),
     idleMemory: createIdleMemory({ clock, heap: ownHeap() }),
     async registerKey(apiKey: string): Promise<void> {
@@ -257,6 +276,21 @@ async function construct(config: Config, { store, clock, log, name, modules }: G
       })
     },
   }
+}
+
+/** Ends the change of a master key: what an older one encrypted is encrypted under the new one. */
+async function resealCredentials(vault: Vault, log: Log): Promise<void> {
+  const { count, unreadable } = await vault.reseal()
+  if (count > 0)
+    log.info(
+      { part: 'credentials', count },
+      'credentials were encrypted again, under the first master key; the older ones are no longer needed',
+    )
+  if (unreadable.length > 0)
+    log.warn(
+      { part: 'credentials', names: unreadable.map(({ name }) => name) },
+      'stored credentials are encrypted under a master key that this server does not have: steps that name them fail until it has it (WEFT_MASTER_KEY=<new>,<old>), or until they are rotated',
+    )
 }
 
 /** The types of this process, and those that workers before it have left in the store: their steps wait, they do not fail. */

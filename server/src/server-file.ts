@@ -1,6 +1,7 @@
 /**
- * Two files of the data directory: `server.json`, which says who serves it (the CLI finds its server by it, and a second
- * server is refused), and `api-key`, the first admin key, readable by its owner only.
+ * Three files of the data directory: `server.json`, which says who serves it (the CLI finds its server by it, and a second
+ * server is refused), `api-key`, the first admin key, and `master-key`, which encrypts credentials; readable by their
+ * owner only.
  *
  * A killed server leaves its `server.json` behind. It is believed only while its process lives and answers.
  */
@@ -9,6 +10,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Clock } from './clock.ts'
+import { HOW_TO_MAKE, joinMasterKeys, type MasterKeys, parseMasterKeys } from './vault/master-keys.ts'
 
 export interface ServerFile {
   readonly url: string
@@ -20,6 +22,8 @@ export interface ServerFile {
 
 const SERVER_FILE = 'server.json'
 const KEY_FILE = 'api-key'
+const MASTER_KEY_FILE = 'master-key'
+const MASTER_KEY_BYTES = 32
 const KEY_BYTES = 24
 const ANSWER_WITHIN_MS = 2_000
 const POLL_MS = 100
@@ -104,6 +108,39 @@ export async function readApiKey(directory: string): Promise<string | null> {
   } catch {
     return null
   }
+}
+
+export class MasterKeyUnusable extends Error {
+  override readonly name = 'MasterKeyUnusable'
+  readonly code = 'master_key_unusable'
+}
+
+/**
+ * The given keys, with those of the data directory behind them, so that credentials from before still open. Without a
+ * given one a key is made at the first start. A file that cannot be used is never replaced: what was encrypted with its
+ * key would be lost.
+ */
+export async function ensureMasterKeys(
+  directory: string,
+  given: MasterKeys | null,
+  clock: Clock,
+): Promise<MasterKeys> {
+  const path = join(directory, MASTER_KEY_FILE)
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw new MasterKeyUnusable(`the master key ${path} cannot be read (${error.message}). Make it readable.`)
+  })
+  if (text === null) {
+    if (given !== null) return given
+    const key = clock.token(MASTER_KEY_BYTES)
+    await writeWhole(directory, MASTER_KEY_FILE, `${key}\n`)
+    return parseMasterKeys(key) as MasterKeys
+  }
+  const stored = parseMasterKeys(text)
+  if (stored !== null) return given === null ? stored : joinMasterKeys(given, stored)
+  throw new MasterKeyUnusable(
+    `${path} is not a master key: it holds one per line, 64 hexadecimal digits or base64 of 32 bytes. Restore it from a backup; if there is none, remove it to have a new one made (${HOW_TO_MAKE}, too), and give the stored credentials their values again.`,
+  )
 }
 
 /** Whole or not at all, and for its owner only. */

@@ -28,6 +28,7 @@ import type { ApiParts, HandlerParts } from './parts.ts'
 import { RunReader } from './reader.ts'
 import { readBody, readQuery, routeNotFound } from './request.ts'
 import { approvalHandlers } from './routes/approvals.ts'
+import { credentialHandlers } from './routes/credentials.ts'
 import { documentHandlers } from './routes/document.ts'
 import { keyHandlers } from './routes/keys.ts'
 import { opsHandlers } from './routes/ops.ts'
@@ -82,6 +83,7 @@ export function createApi(parts: ApiParts): Api {
     ...approvalHandlers(handlerParts),
     ...variableHandlers(handlerParts),
     ...patchHandlers(handlerParts),
+    ...credentialHandlers(handlerParts),
     ...opsHandlers(handlerParts),
     ...documentHandlers(handlerParts),
     ...keyHandlers(handlerParts),

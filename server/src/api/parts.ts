@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
+import type { Vault } from '../vault/vault.ts'
 import type { Keys } from './auth.ts'
 import type { SendCommand } from './commands.ts'
 import type { Definitions } from './definitions.ts'
@@ -30,6 +31,12 @@ export interface NodeTypeSource {
   served(): ReadonlySet<string>
 }
 
+/** Which credentials the environment holds; they win over stored ones. */
+export interface EnvironmentNames {
+  names(): readonly string[]
+  has(name: string): boolean
+}
+
 export interface ApiParts {
   readonly settings: ApiSettings
   readonly store: Store
@@ -39,6 +46,9 @@ export interface ApiParts {
   readonly metrics: Pick<Metrics, 'request' | 'refused' | 'contentType' | 'text'>
   readonly graphs: GraphCatalog
   readonly nodeTypes: NodeTypeSource
+  /** Everything but `read`: values never come back this way (R14). */
+  readonly vault: Pick<Vault, 'create' | 'rotate' | 'delete' | 'list' | 'fingerprint'>
+  readonly environmentCredentials: EnvironmentNames
   /** Why runs do not move on at the moment, although requests are answered; `null` when they do. */
   readonly trouble: () => string | null
 }

@@ -248,6 +248,12 @@ export const variableBody = z.strictObject({ value: json }).refine(({ value }) =
   message: 'the new value must be given; it may be any JSON value',
 })
 
+const credentialValue = z
+  .record(z.string(), json)
+  .describe('what the node type needs of it, such as `{ "token": "…" }`')
+export const newCredentialBody = z.strictObject({ name: z.string().max(200), value: credentialValue })
+export const credentialBody = z.strictObject({ value: credentialValue })
+
 /* Answers. */
 
 export const accepted = z.object({ id: z.string(), status: z.enum(RUN_STATUSES) })
@@ -416,6 +422,16 @@ export const key = z.object({
 })
 export const keyPage = page(key)
 export const createdKey = key.extend({ key: z.string().describe('the secret, shown this once') })
+
+export const credential = z.object({
+  name: z.string(),
+  source: z.enum(['store', 'environment']).describe('environment: `WEFT_CREDENTIAL_<NAME>`, which wins'),
+  keyId: z.string().nullable().describe('names the master key under which it is encrypted'),
+  createdAt: time.nullable(),
+  rotatedAt: time.nullable(),
+  readable: z.boolean().describe('false: this server does not have that master key'),
+})
+export const credentialPage = page(credential)
 
 export const nodeTypes = z.object({
   items: z.array(z.looseObject({ type: z.string() })),

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { approvalsCommand, decideCommand } from './approvals.ts'
 import type { CliContext } from './context.ts'
+import { credentialsCommand } from './credentials.ts'
 import { doctorCommand } from './doctor.ts'
 import { CliError, EXIT } from './exit.ts'
 import { initCommand } from './init.ts'
@@ -64,6 +65,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     approvalsCommand(context),
     varsCommand(context),
     keysCommand(context),
+    credentialsCommand(context),
   ]
   for (const command of commands) program.addCommand(inherit(command, program))
   return program

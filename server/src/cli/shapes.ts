@@ -117,6 +117,14 @@ export interface CreatedApiKey extends ApiKey {
   readonly key: string
 }
 
+export interface Credential {
+  readonly name: string
+  readonly source: 'store' | 'environment'
+  readonly keyId: string | null
+  readonly rotatedAt: number | null
+  readonly readable: boolean
+}
+
 export interface CommandAnswer {
   readonly commandId: string
   readonly accepted?: true

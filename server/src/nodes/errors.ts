@@ -54,6 +54,10 @@ export const NODE_ERRORS = {
   code_timeout: { retryable: false, meaning: 'The code of a `code` step did not end in time.' },
   credential_invalid: { retryable: false, meaning: 'The credential lacks what the node type needs of it.' },
   credential_missing: { retryable: false, meaning: 'The credential that the step names does not exist.' },
+  credential_unreadable: {
+    retryable: false,
+    meaning: 'This server does not have the master key of the credential that the step names.',
+  },
   expression_failed: {
     retryable: false,
     meaning: 'An expression in the config of the step could not be evaluated.',

@@ -11,7 +11,7 @@ export type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 
 const load = createRequire(import.meta.url)
 
-export const { and, desc, eq, gt, ilike, inArray, isNotNull, isNull, lt, sql } = load(
+export const { and, desc, eq, gt, ilike, inArray, isNotNull, isNull, lt, ne, sql } = load(
   'drizzle-orm',
 ) as typeof import('drizzle-orm')
 

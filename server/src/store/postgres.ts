@@ -5,6 +5,7 @@ import type pg from 'pg'
 import type { Clock } from '../clock.ts'
 import { openApprovals } from './approvals.ts'
 import { openBlobs } from './blobs.ts'
+import { openCredentials } from './credentials.ts'
 import { connect, type DatabaseAddress, openPool, refuseOldVersion } from './database.ts'
 import { translate, translated } from './failure.ts'
 import { openGraphs } from './graphs.ts'
@@ -66,6 +67,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     records: translated(openRecords(database)),
     nodeTypes: translated(openNodeTypes(database)),
     variables: translated(openVariables(database)),
+    credentials: translated(openCredentials(database)),
     keys: translated(openKeys(database, clock)),
     idempotency: translated(openIdempotency(database)),
     openOwner: (name) => openOwner(database, clock, name),

@@ -295,6 +295,21 @@ export const variables = pgTable(
   (table) => [primaryKey({ columns: [table.workspace, table.name] })],
 )
 
+/** Sealed by the vault: neither a value nor a master key is ever here (R14). */
+export const credentials = pgTable(
+  'credentials',
+  {
+    workspace: text('workspace').notNull(),
+    name: text('name').notNull(),
+    keyId: text('key_id').notNull(),
+    nonce: bytes('nonce').notNull(),
+    sealed: bytes('sealed').notNull(),
+    createdAt: milliseconds('created_at').notNull(),
+    rotatedAt: milliseconds('rotated_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.workspace, table.name] })],
+)
+
 export const nodeTypes = pgTable(
   'node_types',
   {

@@ -249,6 +249,20 @@ export interface ApprovalRow {
   readonly actor: string | null
 }
 
+/** Ciphertext: the store never sees a value or a master key (R14). */
+export interface SealedCredential {
+  readonly keyId: string
+  readonly nonce: Uint8Array
+  readonly sealed: Uint8Array
+}
+
+export interface CredentialRow {
+  readonly name: string
+  readonly keyId: string
+  readonly createdAt: number
+  readonly rotatedAt: number
+}
+
 export interface Store {
   readonly runs: {
     /** Durable once it resolves. Concurrent calls share one commit (R10). */
@@ -348,6 +362,36 @@ export interface Store {
     list(request: { workspace: string }): Promise<{ name: string; value: Json; updatedAt: number }[]>
     set(request: { workspace: string; name: string; value: Json; at: number }): Promise<void>
     delete(request: { workspace: string; name: string }): Promise<boolean>
+  }
+  readonly credentials: {
+    /** `false`: there is one of that name, which stays as it is. */
+    create(request: {
+      workspace: string
+      name: string
+      sealed: SealedCredential
+      at: number
+    }): Promise<boolean>
+    get(request: { workspace: string; name: string }): Promise<SealedCredential | null>
+    list(request: { workspace: string }): Promise<CredentialRow[]>
+    /** `null`: there is none of that name. */
+    rotate(request: {
+      workspace: string
+      name: string
+      sealed: SealedCredential
+      at: number
+    }): Promise<{ createdAt: number } | null>
+    delete(request: { workspace: string; name: string }): Promise<boolean>
+    /** Those of every workspace that are encrypted under another key. */
+    sealedOtherwise(request: {
+      keyId: string
+    }): Promise<(SealedCredential & { workspace: string; name: string })[]>
+    /** The same value under another key; `false` when it is no longer what was sealed with the nonce `before`. */
+    reseal(request: {
+      workspace: string
+      name: string
+      before: Uint8Array
+      sealed: SealedCredential
+    }): Promise<boolean>
   }
   readonly keys: {
     /** Makes sure that this key is an admin key of the workspace (hashed). */

@@ -32,6 +32,7 @@ const definition = workflow(ACTS)
 const run = ({ run }: Things) => ({ id: run })
 const approval = ({ approval }: Things) => ({ id: approval })
 const variable = () => ({ name: 'region' })
+const credential = () => ({ name: 'shop' })
 const stored = ({ workflow }: Things) => ({ reference: workflow })
 
 const ROWS: Record<RouteName, Row> = {
@@ -68,6 +69,10 @@ const ROWS: Record<RouteName, Row> = {
   getVariable: { path: variable },
   setVariable: { path: variable, body: { value: 'theirs' }, elsewhere: 200 },
   deleteVariable: { path: variable },
+  createCredential: { body: { name: 'other', value: { token: 'ours' } } },
+  listCredentials: {},
+  rotateCredential: { path: credential, body: { value: { token: 'theirs' } } },
+  deleteCredential: { path: credential },
   getBlob: { path: ({ blob }) => ({ hash: blob }) },
   createKey: { body: { name: 'ci', role: 'viewer' } },
   listKeys: {},
@@ -122,6 +127,7 @@ function ask(world: ApiWorld, operation: Operation, asked: Asked = {}, things = 
 async function make(world: ApiWorld): Promise<Things> {
   await world.post('/api/v1/workflows', { definition })
   await world.ask('PUT', '/api/v1/variables/region', { body: { value: 'ours' } })
+  await world.post('/api/v1/credentials', { name: 'shop', value: { token: 'ours' } })
   const asking = await world.run(ASKS)
   await world.waits(asking)
   const bytes = new TextEncoder().encode('only for its own workspace')

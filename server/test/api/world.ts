@@ -24,12 +24,17 @@ import { openStore } from '../../src/store/postgres.ts'
 import type { Store } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Transport } from '../../src/transport/transport.ts'
+import { type MasterKeys, parseMasterKeys } from '../../src/vault/master-keys.ts'
+import { Vault } from '../../src/vault/vault.ts'
+import { environmentCredentials } from '../../src/worker/credentials.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 
 const { output: _schema, ...described } = logNode.info
 /** A task whose output may be anything, and which no worker of this process serves. */
 const ACT: NodeTypeInfo = { ...described, type: 'act', effect: 'write', config: { type: 'object' } }
 const TYPES: NodeTypes = new Map([...CONTROL_NODE_TYPES, logNode.info, ACT].map((info) => [info.type, info]))
+
+const MASTER_KEY = '0123456789abcdef'.repeat(4)
 
 export interface Asked {
   readonly body?: unknown
@@ -97,6 +102,8 @@ export class ApiWorld {
       metrics,
       graphs,
       nodeTypes: { current: () => TYPES, served: () => new Set(['log']) },
+      vault: new Vault({ store, clock, keys: parseMasterKeys(MASTER_KEY) as MasterKeys }),
+      environmentCredentials: environmentCredentials({ FROM_OUTSIDE: '{"token":"of the machine"}' }),
       trouble: () => null,
     })
   }

@@ -222,6 +222,25 @@ test('variables are set as text or JSON, read by runs, listed and deleted', asyn
   expect((await cli('vars', 'set', 'no-good', '1')).code).toBe(2)
 })
 
+test('credentials are created from stdin, a file or JSON, rotated, listed and deleted, and never shown', async () => {
+  const ended = [
+    await start(['credentials', 'create', 'shop', '-'], { input: '{"token":"sesame-1"}' }).ended,
+    await cli('credentials', 'create', 'shop', '{"token":"sesame-2"}'),
+    await writeFile(join(folder, 'shop.json'), '{"token":"sesame-3"}').then(() =>
+      cli('credentials', 'rotate', 'shop', '-f', 'shop.json'),
+    ),
+    await cli('credentials', 'list'),
+    await cli('credentials', 'list', '--json'),
+    await cli('credentials', 'create', 'other', 'sesame-4'),
+    await cli('credentials', 'create', 'other'),
+    await cli('credentials', 'delete', 'shop'),
+    await cli('credentials', 'rotate', 'shop', '{"token":"sesame-5"}'),
+  ]
+  expect(ended.map(({ code }) => code)).toEqual([0, 6, 0, 0, 0, 2, 2, 0, 2])
+  expect(ended[3]?.out).toMatch(/^shop {2}stored/)
+  for (const { out, err } of ended) expect(out + err).not.toContain('sesame')
+})
+
 test('a run is found by the end of its id; runs are listed, shown, explained and deleted', async () => {
   const { out } = await cli('run', 'hello.yaml', '-i', 'name=Ada', '-l', 'team=blue', '--json')
   const { id } = JSON.parse(out)

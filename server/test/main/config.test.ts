@@ -111,6 +111,7 @@ describe('what is wrong', () => {
       WEFT_RETENTION: 'soon',
       WEFT_NODES: join(folder, 'nowhere'),
       WEFT_API_KEY: 'short',
+      WEFT_MASTER_KEY: 'secret-word',
       WEFT_CREDENTIAL_SHOP: 'not json secret-word',
       WEFT_ROLES: 'api,wroker',
       WEFT_REDIS_URL: 'redis://:secret-word@h',
@@ -123,6 +124,7 @@ describe('what is wrong', () => {
     expect(found).toContain('WEFT_RETENTION=soon is not a duration')
     expect(found).toContain('a folder that does not exist')
     expect(found).toContain('WEFT_API_KEY is too weak')
+    expect(found).toContain('WEFT_MASTER_KEY is not a master key')
     expect(found).toContain('WEFT_CREDENTIAL_SHOP must be a JSON object')
     expect(found).toContain('did you mean `worker`?')
     expect(found).toContain('WEFT_REDIS_URL is set')
