@@ -28,6 +28,17 @@ export interface Faults {
 
 export const CALM: Faults = { disorder: false, losses: false, crashes: false, people: false }
 
+/** Sends patches far more often than people do, and hears what became of each. */
+export interface Patcher {
+  /** A patch for the run as it is; `nth` makes new names. */
+  make(
+    run: RunState,
+    random: Random,
+    nth: number,
+  ): { readonly operations: Json; readonly baseVersion?: string }
+  told(verdict: EngineModule.Verdict, phase: RunState['phase']['kind']): void
+}
+
 interface LiveRun {
   readonly id: string
   readonly graph: Graph
@@ -59,6 +70,7 @@ export class World {
   readonly types: EngineModule.NodeTypes
   readonly random: Random
   readonly faults: Faults
+  readonly patcher: Patcher | null
   readonly runs = new Map<string, LiveRun>()
   readonly lane = new Map<string, LaneTask>()
   readonly seen = new Set<'lost attempt' | 'pause' | 'cancel' | 'patch' | 'retry of the run'>()
@@ -69,11 +81,18 @@ export class World {
   readonly answered = new Set<string>()
   readonly graphs = new Map<string, Graph>()
 
-  constructor(engine: Engine, types: EngineModule.NodeTypes, seed: number, faults: Faults) {
+  constructor(
+    engine: Engine,
+    types: EngineModule.NodeTypes,
+    seed: number,
+    faults: Faults,
+    patcher: Patcher | null = null,
+  ) {
     this.engine = engine
     this.types = types
     this.random = random(seed ^ 0x5eed)
     this.faults = faults
+    this.patcher = patcher
   }
 
   /** Runs the workflow to its end and checks everything on the way. */
@@ -275,6 +294,10 @@ export class World {
       return true
     }
     if (faults.disorder && random.chance(0.05) && this.tick()) return true
+    if (this.patcher && random.chance(0.2)) {
+      this.patch(random.pick([...this.runs.values()]))
+      return true
+    }
     if (faults.people && random.chance(0.06)) return this.intervene()
     return false
   }
@@ -307,15 +330,20 @@ export class World {
 
   private patch(run: LiveRun): void {
     const { random } = this
+    this.seen.add('patch')
+    const nth = ++this.commands
+    if (this.patcher) {
+      this.command(run.id, { kind: 'patch', ...this.patcher.make(run.state, random, nth), reason: 'because' })
+      return
+    }
     const ids = [...run.state.graph.nodes.keys()]
-    const id = `p${++this.commands}`
+    const id = `p${nth}`
     const target = random.pick(ids)
     const operations: Json = [
       { op: 'add', path: `/nodes/${id}`, value: { type: 'work', needs: { [target]: { on: ['always'] } } } },
     ]
     if (random.chance(0.3)) operations.push({ op: 'remove', path: `/nodes/${random.pick(ids)}` })
     this.command(run.id, { kind: 'patch', operations, reason: 'because' })
-    this.seen.add('patch')
   }
 
   /** Faults are over: whatever was paused goes on. */
@@ -365,6 +393,8 @@ export class World {
     if (decision.graph) this.rememberGraph(decision.graph)
     if (signal.kind === 'command' && !decision.verdict)
       throw new Violation(`command ${signal.command.kind} got no verdict`)
+    if (signal.kind === 'command' && signal.command.kind === 'patch' && decision.verdict)
+      this.patcher?.told(decision.verdict, run.state.phase.kind)
     for (const event of decision.events) this.record(run, event)
     this.checkWaits(run)
     // Whoever loads or begins a run publishes all that it owes (R5).
