@@ -42,6 +42,8 @@ interface Target {
   readonly graph: Graph
   readonly name: string
   readonly version: number | null
+  /** Of the definition as it was stored: a graph is shared by all that differ in labels alone. */
+  readonly labels: Readonly<Record<string, string>>
 }
 
 class ChildRefused extends Error {
@@ -87,7 +89,7 @@ export class Children {
           'unknown_workflow',
           `Step \`${effect.node}\` has no body that could run as a child.`,
         )
-      return { graph: body, name: body.definition.name, version: null }
+      return { graph: body, name: body.definition.name, version: null, labels: {} }
     }
     const stored = await this.#parts.store.workflows.get({ workspace, reference: effect.workflow })
     if (!stored) {
@@ -96,14 +98,16 @@ export class Children {
         `There is no workflow \`${effect.workflow}\` in this workspace. Push it, then retry the run.`,
       )
     }
-    return { graph: await this.#parts.graphs.get(stored.graph), name: stored.name, version: stored.version }
+    const { name, version } = stored
+    const labels = (stored.definition as { labels?: Record<string, string> }).labels ?? {}
+    return { graph: await this.#parts.graphs.get(stored.graph), name, version, labels }
   }
 
   async #begin(
     workspace: string,
     effect: ChildEffect,
     parent: RunState,
-    { graph, name, version }: Target,
+    { graph, name, version, labels }: Target,
   ): Promise<void> {
     const { store, graphs, clock, begun } = this.#parts
     const depth = (parent.parent?.depth ?? 0) + 1
@@ -119,7 +123,7 @@ export class Children {
       at: clock.now(),
       graph: graph.hash,
       input: await this.#input(workspace, effect, graph),
-      labels: { ...graph.definition.labels, ...parent.labels },
+      labels: { ...labels, ...parent.labels },
       workflow: { name, version },
       vars: await this.#variables(workspace, graph, parent),
       actor: actorOf(parent),
