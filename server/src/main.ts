@@ -7,6 +7,7 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { isDeepStrictEqual } from 'node:util'
 import type { NodeTypeInfo, NodeTypes } from '@weft/engine'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Api } from './api/app.ts'
@@ -30,6 +31,8 @@ import type { Vault } from './vault/vault.ts'
 export const VERSION: string = packageJson.version
 export const DEFAULT_WORKSPACE = 'default'
 const POOL_SIZE = 10
+/** Long for a worker of this process, which only misses it when it hangs; short for a program that was killed. */
+const LEASE_MS = 15_000
 
 export interface StartOptions {
   readonly clock?: SystemClock
@@ -162,7 +165,7 @@ function startDatabase(
 type Modules = Awaited<ReturnType<typeof loadModules>>
 
 async function loadModules() {
-  const [api, auth, coordinator, egress, metrics, nodes, registry, vault, credentials, worker] =
+  const [api, auth, coordinator, egress, metrics, nodes, registry, vault, credentials, external, worker] =
     await Promise.all([
       import('./api/app.ts'),
       import('./api/auth.ts'),
@@ -173,6 +176,7 @@ async function loadModules() {
       import('./nodes/registry.ts'),
       import('./vault/vault.ts'),
       import('./worker/credentials.ts'),
+      import('./worker/external.ts'),
       import('./worker/worker.ts'),
     ])
   return {
@@ -185,6 +189,7 @@ async function loadModules() {
     ...registry,
     ...vault,
     ...credentials,
+    ...external,
     ...worker,
   }
 }
@@ -199,7 +204,7 @@ interface Ground {
 }
 
 async function construct(config: Config, { store, clock, log, name, modules, masterKeys }: Ground) {
-  const transport = memoryTransport({ clock })
+  const transport = memoryTransport({ clock, leaseMs: LEASE_MS })
   const metrics = modules.createMetrics()
   metrics.observe({ queues: () => transport.tasks.depth(), runs: () => store.runs.counts() })
   const egress = modules.createEgress({ allow: config.egressAllow })
@@ -235,6 +240,16 @@ async function construct(config: Config, { store, clock, log, name, modules, mas
     log,
     concurrency: config.workerConcurrency,
   })
+  const externalTasks = modules.createExternalTasks({
+    transport,
+    store,
+    registry,
+    types,
+    workspace: DEFAULT_WORKSPACE,
+    leaseMs: LEASE_MS,
+    clock,
+    log,
+  })
   const api = modules.createApi({
     settings: { host: config.host, port: config.port, version: VERSION },
     store,
@@ -243,9 +258,13 @@ async function construct(config: Config, { store, clock, log, name, modules, mas
     log: log.child({ part: 'api' }),
     metrics,
     graphs,
-    nodeTypes: { current: types.current, served: () => new Set(registry.names()) },
     vault,
     environmentCredentials,
+    nodeTypes: {
+      current: types.current,
+      served: () => new Set([...registry.names(), ...externalTasks.served()]),
+    },
+    externalTasks,
     trouble: coordinator.trouble,
   })
   return {
@@ -298,11 +317,13 @@ async function knownTypes(
   store: Store,
   clock: SystemClock,
   registry: { types(): NodeTypes; onChange(listener: () => void): () => void },
-): Promise<{ current(): NodeTypes }> {
-  const left = await store.nodeTypes.list({ workspace: DEFAULT_WORKSPACE })
+): Promise<{ current(): NodeTypes; add(types: readonly NodeTypeInfo[]): Promise<void> }> {
+  const left = new Map(
+    (await store.nodeTypes.list({ workspace: DEFAULT_WORKSPACE })).map((info) => [info.type, info]),
+  )
   let current: NodeTypes = new Map()
   const merge = (): void => {
-    const types = new Map<string, NodeTypeInfo>(left.map((info) => [info.type, info]))
+    const types = new Map<string, NodeTypeInfo>(left)
     for (const [type, info] of registry.types()) types.set(type, info)
     current = types
   }
@@ -318,7 +339,16 @@ async function knownTypes(
       // Registered again at the next change or start; this process knows them in any case.
     })
   })
-  return { current: () => current }
+  return {
+    current: () => current,
+    async add(infos) {
+      const changed = infos.filter((info) => !isDeepStrictEqual(left.get(info.type), info))
+      if (changed.length === 0) return
+      await store.nodeTypes.register({ workspace: DEFAULT_WORKSPACE, types: changed, at: clock.now() })
+      for (const info of changed) left.set(info.type, info)
+      merge()
+    },
+  }
 }
 
 /** What is running, in the order in which it started; stops the other way round. */

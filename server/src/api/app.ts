@@ -35,6 +35,7 @@ import { opsHandlers } from './routes/ops.ts'
 import { patchHandlers } from './routes/patches.ts'
 import { runHandlers } from './routes/runs.ts'
 import { submitHandlers } from './routes/submit.ts'
+import { taskHandlers } from './routes/tasks.ts'
 import { variableHandlers } from './routes/variables.ts'
 import { workflowHandlers } from './routes/workflows.ts'
 import { idempotencyKey } from './schemas.ts'
@@ -84,6 +85,7 @@ export function createApi(parts: ApiParts): Api {
     ...variableHandlers(handlerParts),
     ...patchHandlers(handlerParts),
     ...credentialHandlers(handlerParts),
+    ...taskHandlers(handlerParts),
     ...opsHandlers(handlerParts),
     ...documentHandlers(handlerParts),
     ...keyHandlers(handlerParts),

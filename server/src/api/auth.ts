@@ -12,7 +12,7 @@ import type { Clock } from '../clock.ts'
 import type { Store } from '../store/store.ts'
 import type { Principal } from './call.ts'
 import { ApiError } from './errors.ts'
-import { ROLES, type Role } from './schemas.ts'
+import { ROLES, type Role, WORKER_ROLE } from './schemas.ts'
 
 /** A revoked or changed key counts at most this long. */
 const KEY_CACHE_MS = 10_000
@@ -50,7 +50,7 @@ export class Keys {
   async #look(hashed: string): Promise<Principal> {
     const key = await this.#store.keys.find(hashed)
     if (!key) throw unauthorized('This server does not know the API key')
-    const role = ROLES.find((name) => name === key.role)
+    const role = [...ROLES, WORKER_ROLE].find((name) => name === key.role) as Principal['role'] | undefined
     if (!role)
       throw ApiError.of(
         'forbidden',
@@ -83,11 +83,19 @@ const unauthorized = (what: string): ApiError =>
     { headers: { 'www-authenticate': 'Bearer realm="weft"' } },
   )
 
-export const mayAct = (principal: Principal, role: Role): boolean =>
-  ROLES.indexOf(principal.role) >= ROLES.indexOf(role)
+/** A worker's key performs tasks and reads nothing else; of the others, an admin's alone performs tasks too. */
+export function mayAct(principal: Principal, role: Role | typeof WORKER_ROLE): boolean {
+  if (principal.role === WORKER_ROLE) return role === WORKER_ROLE
+  return ROLES.indexOf(principal.role) >= ROLES.indexOf(role === WORKER_ROLE ? 'admin' : role)
+}
 
-export function requireRole(principal: Principal, role: Role, act: string): void {
+export function requireRole(principal: Principal, role: Role | typeof WORKER_ROLE, act: string): void {
   if (mayAct(principal, role)) return
+  if (role === WORKER_ROLE)
+    throw ApiError.of(
+      'forbidden',
+      `${act} needs the role worker; this API key has the role ${principal.role}. Use a key with the role worker or admin.`,
+    )
   throw ApiError.of(
     'forbidden',
     `${act} needs the role ${role}; this API key has the role ${principal.role}. Use a key with the role ${role} or a higher one (${ROLES.join(' < ')}).`,

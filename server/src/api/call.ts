@@ -5,13 +5,13 @@
 import type { FastifyReply } from 'fastify'
 import type { z } from 'zod'
 import type { ROUTES, RouteContract, RouteName } from './contract.ts'
-import type { Role } from './schemas.ts'
+import type { Role, WORKER_ROLE } from './schemas.ts'
 
 export interface Principal {
   readonly workspace: string
   /** How the log names who acts: `key:<name>`. */
   readonly actor: string
-  readonly role: Role
+  readonly role: Role | typeof WORKER_ROLE
   /** Id of the key that calls; `null` for calls that need none. */
   readonly keyId: string | null
 }

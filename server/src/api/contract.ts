@@ -6,6 +6,7 @@
  */
 import type { z } from 'zod'
 import * as s from './schemas.ts'
+import * as t from './task-schemas.ts'
 
 export interface RouteContract {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -13,7 +14,7 @@ export interface RouteContract {
   readonly path: string
   /** Another path of the same route. */
   readonly alias?: string
-  readonly role: s.Role | 'open'
+  readonly role: s.Role | typeof s.WORKER_ROLE | 'open'
   readonly summary: string
   readonly query?: z.ZodType
   readonly body?: z.ZodType
@@ -376,6 +377,54 @@ export const ROUTES = {
     role: 'viewer',
     summary: 'Every node type, with its config schema',
     answers: { 200: s.nodeTypes },
+  },
+  registerNodeTypes: {
+    method: 'POST',
+    path: '/node-types',
+    role: 'worker',
+    body: t.nodeTypesBody,
+    summary: 'Make node types known that programs outside perform',
+    answers: { 200: t.registeredTypes },
+  },
+  claimTasks: {
+    method: 'POST',
+    path: '/tasks/claim',
+    role: 'worker',
+    body: t.claimBody,
+    summary: 'Take tasks of some types to perform them; waits until there is one',
+    answers: { 200: t.claimed },
+  },
+  heartbeatTasks: {
+    method: 'POST',
+    path: '/tasks/heartbeat',
+    role: 'worker',
+    body: t.heartbeatBody,
+    summary: 'Say that tasks are being worked on; the answer names those to end',
+    answers: { 200: t.heartbeat },
+  },
+  completeTask: {
+    method: 'POST',
+    path: '/tasks/complete',
+    role: 'worker',
+    body: t.completeBody,
+    summary: 'Report the output of a task',
+    answers: { 200: t.reported },
+  },
+  failTask: {
+    method: 'POST',
+    path: '/tasks/fail',
+    role: 'worker',
+    body: t.failBody,
+    summary: 'Report that an attempt failed, and whether it may be tried again',
+    answers: { 200: t.reported },
+  },
+  recordTask: {
+    method: 'POST',
+    path: '/tasks/record',
+    role: 'worker',
+    body: t.recordBody,
+    summary: 'Record a value once per round, or ask what is recorded',
+    answers: { 200: t.record },
   },
   about: {
     method: 'GET',

@@ -54,7 +54,8 @@ export function openApiDocument(version: string): JsonObject {
         key: {
           type: 'http',
           scheme: 'bearer',
-          description: 'An API key. Its role decides what it may do: viewer < operator < editor < admin.',
+          description:
+            'An API key. Its role decides what it may do: viewer < operator < editor < admin; worker performs tasks only.',
         },
       },
     },

@@ -3,6 +3,7 @@
  */
 import type { NodeTypes } from '@weft/engine'
 import type { Clock } from '../clock.ts'
+import type { ExternalTasks } from '../external-tasks.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -49,6 +50,8 @@ export interface ApiParts {
   /** Everything but `read`: values never come back this way (R14). */
   readonly vault: Pick<Vault, 'create' | 'rotate' | 'delete' | 'list' | 'fingerprint'>
   readonly environmentCredentials: EnvironmentNames
+  /** Tasks for programs outside. */
+  readonly externalTasks: ExternalTasks
   /** Why runs do not move on at the moment, although requests are answered; `null` when they do. */
   readonly trouble: () => string | null
 }

@@ -7,6 +7,8 @@ import { z } from 'zod'
 
 export const ROLES = ['viewer', 'operator', 'editor', 'admin'] as const
 export type Role = (typeof ROLES)[number]
+/** Performs tasks and nothing else; stands beside the others, not among them. */
+export const WORKER_ROLE = 'worker'
 
 const RUN_STATUSES = [
   'queued',
@@ -234,7 +236,7 @@ export const createKeyBody = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'a key’s name has up to 63 letters, digits and `_ . -`')
     .describe('stands in the log of runs as who acted; unique in the workspace'),
-  role: z.enum(ROLES),
+  role: z.enum([...ROLES, WORKER_ROLE]).describe('`worker` performs tasks and reads nothing'),
   expiresIn: duration(MAX_KEY_LIFE_MS, '3650d')
     .refine((ms) => ms > 0, 'must be more than 0: a key that is never valid is of no use')
     .optional()

@@ -20,7 +20,10 @@ export function keysCommand(context: CliContext): Command {
     .command('create')
     .description('Makes a key and prints it. This is the only time that it is shown.')
     .argument('<name>', 'how the log of runs names who acted')
-    .requiredOption('-r, --role <role>', 'viewer, operator, editor or admin')
+    .requiredOption(
+      '-r, --role <role>',
+      'viewer, operator, editor, admin, or worker (performs tasks, reads nothing)',
+    )
     .option('-e, --expires-in <duration>', 'how long it is valid, such as 90d; for ever unless given')
     .addHelpText(
       'after',

@@ -13,7 +13,8 @@ import { NodeError, nodeError } from '../nodes/errors.ts'
 import type { LogLineLevel, NodeBlobs, NodeContext, NodeType } from '../nodes/node-type.ts'
 import type { Store } from '../store/store.ts'
 import type { LiveLane } from '../transport/transport.ts'
-import { persistently, type WorkerBlobs } from './blobs.ts'
+import { beginForGood } from './begin-for-good.ts'
+import type { WorkerBlobs } from './blobs.ts'
 import type { ConfigResolver } from './config.ts'
 import { type CredentialSource, credentialTexts, readCredential } from './credentials.ts'
 import { AttemptLines } from './lines.ts'
@@ -149,7 +150,7 @@ export class Attempt implements Performed {
     try {
       const resolving = configs.resolve(this.task, this.type, clock.now())
       const config = resolving instanceof Promise ? await resolving : resolving
-      if (this.type.info.effect === 'irreversible') await this.#beginForGood()
+      if (this.type.info.effect === 'irreversible') await beginForGood(this.task, this.startedAt, this.#means)
       if (this.#abortion !== null) throw reasonOf(this.#abortion)
       const running = this.type.run(config, this.#context)
       const result = running instanceof Promise ? await running : running
@@ -158,25 +159,6 @@ export class Attempt implements Performed {
     } catch (thrown) {
       this.#tell(this.#failure(thrown))
     }
-  }
-
-  /**
-   * Records that the attempt begins, before it does. Whoever finds that record made by somebody else comes after a crash:
-   * the act may have happened, so it is not repeated, and a person is asked (R7).
-   */
-  async #beginForGood(): Promise<void> {
-    const { runId, key, round, attempt } = this.task
-    const { store, clock } = this.#means
-    const by = clock.token(8)
-    const name = `weft:began:${attempt}`
-    const record = await persistently(clock, () =>
-      store.records.once({ runId, key, round, attempt, name, value: by, at: this.startedAt }),
-    )
-    if ('value' in record && record.value === by) return
-    throw nodeError(
-      'outcome_unknown',
-      `Attempt ${attempt} of \`${key}\` had begun when its worker died, and what \`${this.task.type}\` does cannot be undone: it is not known whether it happened.`,
-    )
   }
 
   #failure(thrown: unknown): Signal {

@@ -34,15 +34,18 @@ export class ConfigError extends NodeError {
   }
 }
 
+/** What of a node type decides about its config. */
+export type ConfigurableType = Pick<NodeType, 'info' | 'parse'>
+
 export interface ConfigResolver {
   /** Throws {@link ConfigError}, or what reading a blob throws. */
-  resolve(task: Task, type: NodeType, now: number): unknown | Promise<unknown>
+  resolve(task: Task, type: ConfigurableType, now: number): unknown | Promise<unknown>
 }
 
 export function configResolver(blobs: WorkerBlobs): ConfigResolver {
   const templates = new LRUCache<string, Template>({ max: MAX_TEMPLATES })
 
-  function templateOf(task: Task, type: NodeType): Template {
+  function templateOf(task: Task, type: ConfigurableType): Template {
     const key = `${task.graph} ${task.node}`
     const known = templates.get(key)
     if (known !== undefined) return known
@@ -55,7 +58,13 @@ export function configResolver(blobs: WorkerBlobs): ConfigResolver {
     return compiled.template
   }
 
-  function render(task: Task, type: NodeType, template: Template, scope: Scope, now: number): unknown {
+  function render(
+    task: Task,
+    type: ConfigurableType,
+    template: Template,
+    scope: Scope,
+    now: number,
+  ): unknown {
     const rendered = renderTemplate(template, scope, { now })
     if (!rendered.ok) throw failedExpression(task, rendered.problem)
     const parsed = type.parse(copy(rendered.value) as JsonObject)

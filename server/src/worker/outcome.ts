@@ -35,7 +35,7 @@ const nameOf = ({ task, startedAt, worker }: Performed) => ({
 /** Throws what {@link failed} understands. */
 export function completed(
   performed: Performed,
-  type: NodeType,
+  type: Pick<NodeType, 'info'>,
   { output, label }: NodeResult,
   secrets: Secrets,
   blobs: WorkerBlobs,

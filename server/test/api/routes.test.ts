@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { MAX_BODY_BYTES } from '../../src/api/app.ts'
 import type { RouteName } from '../../src/api/contract.ts'
 import { openApiDocument } from '../../src/api/openapi.ts'
-import { ROLES } from '../../src/api/schemas.ts'
+import { ROLES, WORKER_ROLE } from '../../src/api/schemas.ts'
 import { ACTS, type ApiWorld, ASKS, type Asked, apiWorld, type Told, workflow } from './world.ts'
 
 /** Names of things that exist, in the workspace of the world. */
@@ -78,6 +78,12 @@ const ROWS: Record<RouteName, Row> = {
   listKeys: {},
   revokeKey: { path: ({ key }) => ({ id: key }) },
   listNodeTypes: {},
+  registerNodeTypes: { body: { types: [{ type: 'resize' }] } },
+  claimTasks: { body: { worker: 'w', types: ['act'], waitMs: 0 } },
+  heartbeatTasks: { body: { worker: 'w', tasks: [] } },
+  completeTask: { body: { worker: 'w', task: 'none', output: 1 } },
+  failTask: { body: { worker: 'w', task: 'none', error: { message: 'broke' } } },
+  recordTask: { body: { worker: 'w', task: 'none', name: 'paid' } },
   about: {},
   health: {},
   ready: {},
@@ -90,7 +96,7 @@ interface Operation {
   readonly operationId: RouteName
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
-  readonly 'x-weft-role'?: (typeof ROLES)[number]
+  readonly 'x-weft-role'?: (typeof ROLES)[number] | typeof WORKER_ROLE
   readonly requestBody?: object
 }
 
@@ -160,9 +166,11 @@ test.each(OPERATIONS)('no key: $method $path', async (operation) => {
 
 test.each(CLOSED)('a role that does not suffice: $method $path', async (operation) => {
   const world = await apiWorld({ coordinator: false })
-  const needed = operation['x-weft-role'] as (typeof ROLES)[number]
+  const needed = operation['x-weft-role'] as NonNullable<Operation['x-weft-role']>
+  const lower =
+    needed === WORKER_ROLE ? ROLES.slice(0, -1) : [...ROLES.slice(0, ROLES.indexOf(needed)), WORKER_ROLE]
   // A key that a newer Weft has made may have a role that this one does not know.
-  for (const role of ['unheard-of', ...ROLES.slice(0, ROLES.indexOf(needed))]) {
+  for (const role of ['unheard-of', ...lower]) {
     const told = await ask(world, operation, { key: await world.key(role) })
     expect([role, told.status, told.body.code]).toEqual([role, 403, 'forbidden'])
   }

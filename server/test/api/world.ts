@@ -27,12 +27,13 @@ import type { Transport } from '../../src/transport/transport.ts'
 import { type MasterKeys, parseMasterKeys } from '../../src/vault/master-keys.ts'
 import { Vault } from '../../src/vault/vault.ts'
 import { environmentCredentials } from '../../src/worker/credentials.ts'
+import { createExternalTasks } from '../../src/worker/external.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 
 const { output: _schema, ...described } = logNode.info
 /** A task whose output may be anything, and which no worker of this process serves. */
 const ACT: NodeTypeInfo = { ...described, type: 'act', effect: 'write', config: { type: 'object' } }
-const TYPES: NodeTypes = new Map([...CONTROL_NODE_TYPES, logNode.info, ACT].map((info) => [info.type, info]))
+const TYPES: readonly NodeTypeInfo[] = [...CONTROL_NODE_TYPES, logNode.info, ACT]
 
 const MASTER_KEY = '0123456789abcdef'.repeat(4)
 
@@ -57,6 +58,8 @@ export interface ApiWorldSettings {
   /** Without one nothing is decided: commands stay unanswered. */
   readonly coordinator?: false
   readonly clock?: Clock
+  /** How long a task is held without a heartbeat. */
+  readonly leaseMs?: number
   /** Stands between the API and the store. */
   readonly store?: (store: Store) => Store
 }
@@ -78,8 +81,11 @@ export class ApiWorld {
     this.clock = clock
     this.workspace = `w${clock.token(4)}`
     this.store = store
-    this.transport = memoryTransport({ clock })
-    const graphs = createGraphCatalog(store, () => TYPES)
+    const leaseMs = settings.leaseMs ?? 15_000
+    this.transport = memoryTransport({ clock, leaseMs })
+    let types: NodeTypes = new Map(TYPES.map((info) => [info.type, info]))
+    const current = (): NodeTypes => types
+    const graphs = createGraphCatalog(store, current)
     this.coordinator =
       settings.coordinator === false
         ? null
@@ -87,12 +93,27 @@ export class ApiWorld {
             store,
             transport: this.transport,
             graphs,
-            types: () => TYPES,
+            types: current,
             clock,
             log,
             metrics: metrics.coordinator,
             name: 'api test',
           })
+    const externalTasks = createExternalTasks({
+      transport: this.transport,
+      store,
+      registry: { get: (type) => (type === 'log' ? logNode : undefined) },
+      types: {
+        current,
+        async add(infos) {
+          types = new Map([...types, ...infos.map((info) => [info.type, info] as const)])
+        },
+      },
+      workspace: this.workspace,
+      leaseMs,
+      clock,
+      log,
+    })
     this.api = createApi({
       settings: { host: '127.0.0.1', port: 0, version: '0.0.0' },
       store: settings.store?.(store) ?? store,
@@ -101,9 +122,10 @@ export class ApiWorld {
       log,
       metrics,
       graphs,
-      nodeTypes: { current: () => TYPES, served: () => new Set(['log']) },
       vault: new Vault({ store, clock, keys: parseMasterKeys(MASTER_KEY) as MasterKeys }),
       environmentCredentials: environmentCredentials({ FROM_OUTSIDE: '{"token":"of the machine"}' }),
+      nodeTypes: { current, served: () => new Set(['log', ...externalTasks.served()]) },
+      externalTasks,
       trouble: () => null,
     })
   }

@@ -19,7 +19,7 @@ export function hintsFor(
   for (const type of wanted) {
     if (type === null || served.has(type)) continue
     hints.push(
-      `No live worker serves the node type \`${type}\`: its attempts stay queued until one does. Start a worker that has it (WEFT_ROLES=worker, WEFT_NODES), or cancel the run.`,
+      `No live worker serves the node type \`${type}\`: its attempts stay queued until one does. Start a worker that has it (WEFT_NODES, or a program that claims it with POST /tasks/claim), or cancel the run.`,
     )
   }
   return hints

@@ -1,0 +1,328 @@
+/**
+ * Tasks in the hands of programs outside: claimed, resolved, kept alive by their heartbeats, and reported.
+ *
+ * Owns which program holds which task, their timeouts and what they may say. Does not own leases: the lane does, so a
+ * program that is gone loses its task to the next attempt as a worker in this process would (R7).
+ *
+ * Invariants
+ * 1. A task is reported once: by its program, by its timeout, or as `lost` by the lane.
+ * 2. What is told about a task counts only while the lane says that the program still has it.
+ * 3. A program gets no secret (R14); what it tells is normalised by the caller (R1) and bounded here.
+ */
+import { CONTROL_TYPES, checkAgainstSchema, type NodeTypeInfo, nearestName, type Task } from '@weft/engine'
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.ts'
+import { type ClaimedTask, type ExternalTasks, TaskRefused } from '../external-tasks.ts'
+import type { Log } from '../log.ts'
+import { NodeError, nodeError } from '../nodes/errors.ts'
+import type { NodeRegistry } from '../nodes/registry.ts'
+import type { Store } from '../store/store.ts'
+import type { Transport } from '../transport/transport.ts'
+import { beginForGood } from './begin-for-good.ts'
+import { persistently, workerBlobs } from './blobs.ts'
+import { type ConfigurableType, configResolver } from './config.ts'
+import { completed, failed } from './outcome.ts'
+import { NO_SECRETS } from './redaction.ts'
+
+export interface ExternalParts {
+  readonly transport: Transport
+  readonly store: Pick<Store, 'blobs' | 'records'>
+  readonly registry: Pick<NodeRegistry, 'get'>
+  readonly types: {
+    current(): ReadonlyMap<string, NodeTypeInfo>
+    add(types: readonly NodeTypeInfo[]): Promise<void>
+  }
+  readonly workspace: string
+  /** Of the transport. */
+  readonly leaseMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+interface Held {
+  readonly task: Task
+  readonly info: NodeTypeInfo
+  readonly worker: string
+  readonly startedAt: number
+  /** Ends the timers of the task. */
+  withdrawTimeout: () => void
+  withdrawSilence: () => void
+}
+
+const MAX_TIMER_MS = 2 ** 31 - 1
+/** How many ends are remembered, so that a report that is sent twice is answered twice. */
+const REMEMBERED_ENDS = 10_000
+/** A type counts as served for this long after a program asked for it. */
+const SERVED_FOR_MS = 60_000
+
+export function createExternalTasks(parts: ExternalParts): ExternalTasks {
+  const { transport, store, types, clock, leaseMs, workspace } = parts
+  const { tasks, live } = transport
+  const log = parts.log.child({ part: 'external workers' })
+  const configs = configResolver(workerBlobs(store, clock))
+  const blobs = workerBlobs(store, clock)
+  const held = new Map<string, Held>()
+  const ended = new LRUCache<string, string>({ max: REMEMBERED_ENDS })
+  /** Programs that wait for tasks of a type now, and when one last asked. */
+  const asking = new Map<string, { waiting: number; lastAt: number }>()
+
+  function checkTypes(names: readonly string[]): void {
+    const known = types.current()
+    const own = [...known.values()].filter(({ type, kind }) => kind === 'task' && !parts.registry.get(type))
+    for (const type of names) {
+      if (parts.registry.get(type) !== undefined || known.get(type)?.kind === 'control')
+        throw new TaskRefused(
+          'node_type_taken',
+          `Weft performs \`${type}\` itself, so its tasks cannot be claimed. Claim types that were registered with POST /node-types.`,
+        )
+      if (known.has(type)) continue
+      const nearest = nearestName(
+        type,
+        own.map((info) => info.type),
+      )
+      throw new TaskRefused(
+        'unknown_node_type',
+        `Nobody has registered the node type \`${type}\`.${nearest === undefined ? '' : ` Did you mean \`${nearest}\`?`} Register it with POST /node-types, then claim again.`,
+      )
+    }
+  }
+
+  function drop(entry: Held): void {
+    entry.withdrawTimeout()
+    entry.withdrawSilence()
+    held.delete(entry.task.id)
+  }
+
+  /** After twice the lease the lane has long given the task away; this only frees the memory. */
+  function heard(entry: Held): void {
+    entry.withdrawSilence()
+    entry.withdrawSilence = clock.after(leaseMs * 2, () => drop(entry))
+  }
+
+  function startTimeout(entry: Held, leftMs: number): void {
+    const portionMs = Math.min(leftMs, MAX_TIMER_MS)
+    entry.withdrawTimeout = clock.after(portionMs, () => {
+      if (leftMs > portionMs) startTimeout(entry, leftMs - portionMs)
+      else
+        fail(
+          entry,
+          nodeError(
+            'timeout',
+            `\`${entry.task.key}\` (${entry.task.type}) did not end within ${entry.task.timeoutMs} ms. Give the step a longer \`timeout\` if it needs more time.`,
+          ),
+        ).catch((error) => log.warn({ error, task: entry.task.id }, 'a timeout could not be reported'))
+    })
+  }
+
+  async function fail(entry: Held, thrown: unknown): Promise<void> {
+    await report(entry.task, failed(entry, thrown, NO_SECRETS))
+    drop(entry)
+  }
+
+  const report = (
+    { id, runId }: Task,
+    signal: ReturnType<typeof failed> | Awaited<ReturnType<typeof completed>>,
+  ) => tasks.report([{ taskId: id, runId, signal }])
+
+  /** The task, if the lane agrees that this program has it. Nothing when the program has reported it before. */
+  async function find(worker: string, taskId: string): Promise<Held | null> {
+    const entry = held.get(taskId)
+    if (entry !== undefined && entry.worker === worker) {
+      const { lost } = await tasks.heartbeat(worker, [entry.task])
+      if (lost.length === 0 && held.get(taskId) === entry) return entry
+      if (lost.length > 0) drop(entry)
+    }
+    if (ended.get(taskId) === worker) return null
+    throw new TaskRefused(
+      'task_lost',
+      `This worker does not hold the task \`${taskId}\`: it has timed out, its heartbeats stayed away for ${leaseMs} ms, its run has ended, or another worker claimed it. Stop working on it, and claim the next one.`,
+    )
+  }
+
+  async function findOpen(worker: string, taskId: string): Promise<Held> {
+    const entry = await find(worker, taskId)
+    if (entry !== null) return entry
+    throw new TaskRefused('task_lost', `The task \`${taskId}\` was reported before. Claim the next one.`)
+  }
+
+  /** `null` when the attempt has failed before it began; that was reported. */
+  async function begin(worker: string, task: Task): Promise<ClaimedTask | null> {
+    const info = types.current().get(task.type)
+    const entry: Held = {
+      task,
+      worker,
+      startedAt: clock.now(),
+      info: info as NodeTypeInfo,
+      withdrawTimeout: () => {},
+      withdrawSilence: () => {},
+    }
+    try {
+      if (task.workspace !== workspace || info === undefined)
+        throw nodeError(
+          'invalid_config',
+          `The node type \`${task.type}\` belongs to the workspace \`${workspace}\`, and no worker performs it for another one.`,
+        )
+      const config = (await configs.resolve(task, typeOf(info), clock.now())) as ClaimedTask['config']
+      if (info.effect === 'irreversible') await beginForGood(task, entry.startedAt, { store, clock })
+      held.set(task.id, entry)
+      heard(entry)
+      if (task.timeoutMs !== null) startTimeout(entry, task.timeoutMs)
+      const { id, type, runId, workspace: _, workflow, key, round, attempt, credentials, timeoutMs } = task
+      live.publish([
+        { kind: 'attempt', runId, workspace, key, attempt, state: 'started', at: entry.startedAt },
+      ])
+      const idempotencyKey = `${runId}/${key}/${round}`
+      return {
+        id,
+        type,
+        runId,
+        workflow,
+        step: key,
+        round,
+        attempt,
+        idempotencyKey,
+        config,
+        credentials,
+        timeoutMs,
+      }
+    } catch (thrown) {
+      await report(task, failed(entry, thrown, NO_SECRETS))
+      return null
+    }
+  }
+
+  async function take(worker: string, names: readonly string[], max: number, signal: AbortSignal) {
+    const taken = (await tasks.take(worker, new Map(names.map((type) => [type, max])), signal)).map(
+      ({ task }) => task,
+    )
+    // Who has hung up gets nothing, and `max` counts over all types.
+    const kept = signal.aborted ? [] : taken.slice(0, max)
+    const surplus = taken.slice(kept.length)
+    if (surplus.length > 0) await tasks.handBack(surplus.map(({ id }) => id))
+    return kept
+  }
+
+  return {
+    leaseMs,
+    workspace,
+
+    async register(infos) {
+      for (const { type } of infos) {
+        if (parts.registry.get(type) === undefined && !(CONTROL_TYPES as readonly string[]).includes(type))
+          continue
+        throw new TaskRefused(
+          'node_type_taken',
+          `Weft brings the node type \`${type}\` itself. Give yours another name, such as \`my.${type}\`.`,
+        )
+      }
+      await types.add(infos)
+    },
+
+    async claim({ worker, types: names, max, signal }) {
+      checkTypes(names)
+      const marks = names.map((type) => {
+        const mark = asking.get(type) ?? { waiting: 0, lastAt: 0 }
+        asking.set(type, mark)
+        return mark
+      })
+      for (const mark of marks) mark.waiting++
+      try {
+        while (!signal.aborted) {
+          const taken = await take(worker, names, max, signal)
+          const begun = await Promise.all(taken.map((task) => begin(worker, task)))
+          const claimed = begun.filter((task) => task !== null)
+          if (claimed.length > 0) return claimed
+        }
+        return []
+      } finally {
+        for (const mark of marks) {
+          mark.waiting--
+          mark.lastAt = clock.monotonic()
+        }
+      }
+    },
+
+    async heartbeat({ worker, tasks: ids }) {
+      const entries = ids.map((id) => held.get(id)).filter((entry) => entry?.worker === worker) as Held[]
+      const answer = await tasks.heartbeat(
+        worker,
+        entries.map(({ task }) => task),
+      )
+      const lost = new Set(answer.lost)
+      for (const entry of entries) {
+        if (lost.has(entry.task.id)) drop(entry)
+        else if (held.get(entry.task.id) === entry) heard(entry)
+        const mark = asking.get(entry.task.type)
+        if (mark !== undefined) mark.lastAt = clock.monotonic()
+      }
+      return { abort: answer.abort, lost: ids.filter((id) => held.get(id)?.worker !== worker) }
+    },
+
+    async complete({ worker, task: taskId, output, label }, keep) {
+      const entry = await find(worker, taskId)
+      if (entry === null) return
+      const { info, task } = entry
+      const checked = info.output === undefined ? null : checkAgainstSchema(info.output, output)
+      if (checked !== null && !checked.ok)
+        throw new TaskRefused(
+          'invalid_output',
+          `The output does not match the output schema of \`${info.type}\`. The task is still yours: complete it with another output, or report it with POST /tasks/fail.`,
+          checked.problems.map((problem) => ({ ...problem, pointer: `/output${problem.pointer}` })),
+        )
+      let signal: Awaited<ReturnType<typeof completed>>
+      try {
+        const result = { output: await keep(output), ...(label !== undefined && { label }) }
+        signal = await completed(entry, { info }, result, NO_SECRETS, blobs)
+      } catch (error) {
+        if (!(error instanceof NodeError)) throw error
+        throw new TaskRefused('invalid_output', error.message)
+      }
+      // Its time may have run out while the value was stored.
+      if (held.get(task.id) !== entry && (await find(worker, taskId)) === null) return
+      ended.set(taskId, worker)
+      await report(task, signal)
+      drop(entry)
+    },
+
+    async fail({ worker, task: taskId, error }) {
+      const entry = await find(worker, taskId)
+      if (entry === null) return
+      ended.set(taskId, worker)
+      await fail(entry, new NodeError(error.code, error.message, error))
+    },
+
+    async recorded({ worker, task: taskId, name }) {
+      const { runId, key, round } = (await findOpen(worker, taskId)).task
+      return persistently(clock, () => store.records.get({ runId, key, round, name }))
+    },
+
+    async record({ worker, task: taskId, name, value }) {
+      const { runId, key, round, attempt } = (await findOpen(worker, taskId)).task
+      const at = clock.now()
+      const written = await persistently(clock, () =>
+        store.records.once({ runId, key, round, attempt, name, value, at }),
+      )
+      if ('value' in written) return { value: written.value }
+      throw new TaskRefused(
+        'task_lost',
+        `Attempt ${attempt} of \`${key}\` is over: a newer one has recorded \`${name}\`. Stop working on it.`,
+      )
+    },
+
+    served() {
+      const since = clock.monotonic() - SERVED_FOR_MS
+      const served = new Set<string>()
+      for (const [type, { waiting, lastAt }] of asking) if (waiting > 0 || lastAt > since) served.add(type)
+      return served
+    },
+  }
+}
+
+/** A registered type, as far as its config goes. */
+const typeOf = (info: NodeTypeInfo): ConfigurableType => ({
+  info,
+  parse(config) {
+    const checked = checkAgainstSchema(info.config, config)
+    return checked.ok ? { ok: true, config: checked.value } : { ok: false, problems: checked.problems }
+  },
+})
