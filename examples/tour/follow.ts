@@ -34,8 +34,11 @@ function draw(runId: string, picture: RunPicture, weft: Client, paper: Paper): F
   async function read(): Promise<RunView> {
     try {
       for await (const item of weft.events(runId)) {
-        if (item.kind === 'event') picture.event(item.event)
-        else picture.attempt(item.news)
+        if (item.kind === 'event') {
+          if (item.event.type === 'run.patched')
+            picture.useGraph(await graphOf(runId, weft, item.event.after))
+          picture.event(item.event)
+        } else picture.attempt(item.news)
         screen.refresh()
       }
       return viewOf(runId, picture)
@@ -58,6 +61,7 @@ function write(runId: string, picture: RunPicture, weft: Client, paper: Paper): 
   async function read(): Promise<RunView> {
     for await (const item of weft.events(runId)) {
       if (item.kind !== 'event') continue
+      if (item.event.type === 'run.patched') picture.useGraph(await graphOf(runId, weft, item.event.after))
       picture.event(item.event)
       if (!('key' in item.event) || parseKey(item.event.key).index === null) {
         paper.line(cut(eventLine(item.event, paper.paint), LINE_WIDTH))
@@ -73,9 +77,9 @@ function viewOf(runId: string, { view }: RunPicture): RunView {
   return view
 }
 
-async function graphOf(runId: string, weft: Client): Promise<Graph> {
+async function graphOf(runId: string, weft: Client, version?: string): Promise<Graph> {
   const [{ definition }, types] = await Promise.all([
-    weft.call<{ definition: Definition }>('GET', `/api/v1/runs/${runId}/graph`),
+    weft.call<{ definition: Definition }>('GET', `/api/v1/runs/${runId}/graph`, { query: { version } }),
     weft.call<{ items: NodeTypeInfo[] }>('GET', '/api/v1/node-types'),
   ])
   const compiled = compile(definition, new Map(types.items.map((type) => [type.type, type])), {

@@ -73,6 +73,8 @@ export function createRunPicture(options: PictureOptions): RunPicture {
   const paint = createPaint(options.isColoured)
   const attempts = new Map<string, AttemptNews>()
   const lastFailures = new Map<string, StepError>()
+  /** Steps that patches brought, with who did it and why. */
+  const woven = new Map<string, string>()
   let assumed = new Set(options.taken)
   let state: RunState | null = null
 
@@ -87,7 +89,13 @@ export function createRunPicture(options: PictureOptions): RunPicture {
   return {
     event(event) {
       if (event.type === 'run.started') state = start(options.runId, event, graphOf(event.graph))
-      else if (state) evolve(state, event, graphOf)
+      else if (state) {
+        const before = event.type === 'run.patched' ? new Set(state.steps.keys()) : null
+        evolve(state, event, graphOf)
+        if (before && event.type === 'run.patched')
+          for (const id of state.steps.keys())
+            if (!before.has(id)) woven.set(id, `${plain(event.actor)}: ${plain(event.reason)}`)
+      }
       if ('key' in event) {
         attempts.delete(event.key)
         assumed.delete(event.key)
@@ -110,7 +118,7 @@ export function createRunPicture(options: PictureOptions): RunPicture {
             paint,
           ),
         ]
-      return draw({ state, view: current, attempts, lastFailures, now, paint, ...size })
+      return draw({ state, view: current, attempts, lastFailures, woven, now, paint, ...size })
     },
     get state() {
       return state
@@ -132,6 +140,7 @@ interface Scene {
   readonly view: RunView
   readonly attempts: ReadonlyMap<string, AttemptNews>
   readonly lastFailures: ReadonlyMap<string, StepError>
+  readonly woven: ReadonlyMap<string, string>
   readonly now: number
   readonly paint: Paint
   readonly width: number
@@ -188,6 +197,11 @@ function stepLines(scene: Scene, steps: readonly StepView[], rails: readonly Rai
     const rail = rails?.[index]
     const { glyph, colour } = markOf(scene, step)
     const isFaint = step.status === 'pending' || step.status === 'skipped'
+    const nameColour = scene.woven.has(step.id)
+      ? { colour: 'green' as const }
+      : isFaint
+        ? { colour: 'dim' as const }
+        : {}
     lines.push(
       joinPieces(
         [
@@ -197,7 +211,7 @@ function stepLines(scene: Scene, steps: readonly StepView[], rails: readonly Rai
             text: pad(rail ? ` ${rail.after}` : '', railWidth - widthOf(rail?.before ?? '') + 1),
             colour: 'dim',
           },
-          { text: pad(step.id, nameWidth), ...(isFaint ? { colour: 'dim' as const } : {}) },
+          { text: pad(step.id, nameWidth), ...nameColour },
           { text: '  ' },
           ...detailsOf(scene, step),
         ],
@@ -237,7 +251,7 @@ function crowdedLines(scene: Scene, height: number): string[] {
 function markOf(scene: Scene, step: StepView): { glyph: string; colour: Colour } {
   switch (step.status) {
     case 'pending':
-      return { glyph: '○', colour: 'dim' }
+      return scene.woven.has(step.id) ? { glyph: '+', colour: 'green' } : { glyph: '○', colour: 'dim' }
     case 'ready':
       return { glyph: '◌', colour: 'cyan' }
     case 'running':
@@ -275,7 +289,13 @@ function detailsOf(scene: Scene, step: StepView): Piece[] {
     else if (step.actor) add(`by ${plain(step.actor)}`, 'dim')
     return pieces
   }
-  if (step.status === 'pending') return [{ text: step.type, colour: 'dim' }]
+  if (step.status === 'pending') {
+    const by = scene.woven.get(step.id)
+    return [
+      { text: step.type, colour: 'dim' },
+      ...(by === undefined ? [] : [{ text: `  woven in by ${by}`, colour: 'green' as const }]),
+    ]
+  }
   if (step.round > 1) add(`round ${step.round}`, 'blue')
   addActivity(scene, step, add)
   return pieces

@@ -189,3 +189,21 @@ test('JSON that is printed stays the same JSON and commands no terminal', () => 
   expect(jsonText(value)).toContain('\\u009b2J')
   expect(JSON.parse(jsonText(value))).toEqual(value)
 })
+
+test('what a patch weaves in stands out, with who did it and why', () => {
+  const after = graphOf({ ...FLOW, check: { type: 'act', needs: 'ask' } })
+  const drawing = picture(FLOW, [FETCHED])
+  drawing.useGraph(after)
+  drawing.event({
+    type: 'run.patched',
+    at: 400,
+    actor: 'key:ann',
+    reason: 'look\u001b[2J twice',
+    operations: [],
+    before: graphOf(FLOW).hash,
+    after: after.hash,
+    routes: {},
+  })
+  const line = drawing.lines(WIDE, 500).find((text) => text.includes('check'))
+  expect(line).toMatch(/\+.* check +act {2}woven in by key:ann: look·\[2J twice/)
+})

@@ -131,6 +131,8 @@ test.skipIf(!hasScript)(
     const inFlight = Number(/killed with (\d+) attempts in flight, back in [\d.]+ s,/.exec(text)?.[1])
     expect(inFlight).toBeGreaterThanOrEqual(5)
     expect(text).toContain('finished steps called again: 0')
+    expect(text).toMatch(/ \+ +look_again[\s\S]* ✔ +look_again/)
+    expect(text).toMatch(/Patched by key:\S+: look twice before releasing; 2 woven steps were performed/)
     expect(text).toContain('Approved: the service was called at /orders/ord_3/release')
     expect(text).toMatch(/[1-9][\d,]* durable three-step runs\/s on this machine/)
 
