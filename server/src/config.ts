@@ -10,6 +10,7 @@ import { dirname, join, resolve } from 'node:path'
 import { nearestName, parseDuration } from '@weft/engine'
 import { parseAllowList } from './egress/allow.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
+import { describeRateLimits, parseRateLimits, type RateLimits } from './rate-limits.ts'
 import { HOW_TO_MAKE, type MasterKeys, parseMasterKeys } from './vault/master-keys.ts'
 
 const ROLES = ['api', 'coordinator', 'worker'] as const
@@ -27,6 +28,7 @@ export interface Config {
   readonly apiKey: string | null
   /** `null`: those of the data directory, one made at the first start. */
   readonly masterKeys: MasterKeys | null
+  readonly rateLimits: RateLimits
   readonly egressAllow: readonly string[]
   /** Attempts at a time per node type; `*` for those that are not named. */
   readonly workerConcurrency: ReadonlyMap<string, number>
@@ -123,10 +125,9 @@ export const SETTINGS = {
   },
   rateLimits: {
     variable: 'WEFT_RATE_LIMITS',
-    default: '',
-    meaning: 'limits of calls that start work',
+    default: 'tiers',
+    meaning: 'limits of calls that start work: `tiers`, `strict`, `off`, or JSON',
     shown: 'text',
-    later: 'calls are not limited yet',
   },
   egressAllow: {
     variable: 'WEFT_EGRESS_ALLOW',
@@ -181,6 +182,7 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     databaseUrl: reading.databaseUrl(),
     apiKey: reading.apiKey(),
     masterKeys: reading.masterKeys(),
+    rateLimits: reading.rateLimits(),
     egressAllow: reading.egressAllow(),
     workerConcurrency: reading.workerConcurrency(),
     nodesFolder: reading.nodesFolder(),
@@ -335,6 +337,13 @@ class Reading {
     return keys
   }
 
+  rateLimits(): RateLimits {
+    const parsed = parseRateLimits(this.#value('rateLimits'))
+    if (parsed.ok) return parsed.limits
+    this.#refuse('rateLimits', parsed.problem)
+    return { global: null, key: null, tiers: [] }
+  }
+
   egressAllow(): readonly string[] {
     const entries = [...list(this.#value('egressAllow')), ...(this.#flags.allow ?? []).flatMap(list)]
     const parsed = parseAllowList(entries)
@@ -455,7 +464,7 @@ export function describeConfig(config: Config): DescribedSetting[] {
     redisUrl: 'in memory',
     apiKey: config.apiKey === null ? 'in the data directory' : 'set (hidden)',
     masterKey: config.masterKeys === null ? 'in the data directory' : 'set (hidden)',
-    rateLimits: 'not in force',
+    rateLimits: describeRateLimits(config.rateLimits),
     egressAllow: config.egressAllow.join(',') || 'nothing',
     workerConcurrency: [...config.workerConcurrency].map(([type, count]) => `${type}=${count}`).join(','),
     nodes: config.nodesFolder ?? 'none',

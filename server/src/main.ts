@@ -23,6 +23,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.t
 import { openStore } from './store/postgres.ts'
 import type { Store } from './store/store.ts'
 import { memoryTransport } from './transport/memory.ts'
+import { memoryRateLimiter } from './transport/rate-limiter.ts'
 import type { Transport } from './transport/transport.ts'
 import { createUpkeep, followDatabaseClock } from './upkeep.ts'
 import type { MasterKeys } from './vault/master-keys.ts'
@@ -266,6 +267,8 @@ async function construct(config: Config, { store, clock, log, name, modules, mas
     },
     externalTasks,
     trouble: coordinator.trouble,
+    rateLimits: config.rateLimits,
+    rateLimiter: memoryRateLimiter({ clock }),
   })
   return {
     transport,

@@ -23,6 +23,7 @@ import { pathsOf, ROUTES, type RouteContract, type RouteName } from './contract.
 import { Definitions } from './definitions.ts'
 import { ApiError, summarise } from './errors.ts'
 import { parseJsonText } from './json-text.ts'
+import { createAdmit } from './limits.ts'
 import { OutcomeWaits } from './outcome.ts'
 import type { ApiParts, HandlerParts } from './parts.ts'
 import { RunReader } from './reader.ts'
@@ -68,6 +69,7 @@ export function createApi(parts: ApiParts): Api {
   const handlerParts: HandlerParts = {
     ...parts,
     keys,
+    admit: createAdmit(parts.rateLimits, parts.rateLimiter),
     definitions,
     submit,
     reader,

@@ -22,6 +22,8 @@ export interface RouteContract {
   readonly yaml?: true
   /** Counts once for each `Idempotency-Key`. */
   readonly keyed?: true
+  /** Starts work: counts against `WEFT_RATE_LIMITS`. */
+  readonly limited?: true
   /** Media types of the good answer where it is not JSON, or not only. */
   readonly types?: readonly string[]
   readonly answers: Readonly<Record<number, z.ZodType | string>>
@@ -113,6 +115,7 @@ export const ROUTES = {
     path: '/runs',
     role: 'operator',
     keyed: true,
+    limited: true,
     yaml: true,
     query: s.waitQuery,
     body: s.submitBody,
@@ -124,6 +127,7 @@ export const ROUTES = {
     path: '/orchestrate',
     role: 'editor',
     keyed: true,
+    limited: true,
     yaml: true,
     query: s.waitQuery,
     body: s.submitBody,
@@ -209,6 +213,7 @@ export const ROUTES = {
     path: '/runs/:id/retry',
     role: 'operator',
     keyed: true,
+    limited: true,
     body: s.emptyBody,
     summary: 'Retry from failure: failed and cancelled steps start again',
     answers: commandAnswers,

@@ -51,6 +51,7 @@ export const PROBLEMS = {
   unknown_blob: [422, 'The request names a blob that this workspace does not have'],
   value_too_large: [422, 'A value is too large'],
   idempotency_key_reused: [422, 'The idempotency key was used for another request'],
+  rate_limited: [429, 'Too many calls that start work'],
   internal: [500, 'Weft failed'],
   store_unavailable: [503, 'The database does not answer'],
   store_busy: [503, 'The database gave the statement up'],

@@ -203,6 +203,7 @@ function problemStatuses(contract: RouteContract): number[] {
     ...(hasId || contract.body ? [404] : []),
     ...(isWrite && contract.role !== 'viewer' ? [409] : []),
     ...(contract.body ? [413, 415, 422] : []),
+    ...(contract.limited ? [429] : []),
     500,
     ...(contract.role === 'open' ? [] : [503]),
   ]

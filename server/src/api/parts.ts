@@ -7,12 +7,15 @@ import type { ExternalTasks } from '../external-tasks.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { RateLimits } from '../rate-limits.ts'
 import type { Store } from '../store/store.ts'
+import type { RateLimiter } from '../transport/rate-limiter.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Keys } from './auth.ts'
 import type { SendCommand } from './commands.ts'
 import type { Definitions } from './definitions.ts'
+import type { Admit } from './limits.ts'
 import type { OutcomeWaits } from './outcome.ts'
 import type { RunReader } from './reader.ts'
 import type { Submit } from './submit.ts'
@@ -54,11 +57,15 @@ export interface ApiParts {
   readonly externalTasks: ExternalTasks
   /** Why runs do not move on at the moment, although requests are answered; `null` when they do. */
   readonly trouble: () => string | null
+  readonly rateLimits: RateLimits
+  readonly rateLimiter: RateLimiter
 }
 
 /** What the handlers in `routes/` work with. */
 export interface HandlerParts extends ApiParts {
   readonly keys: Keys
+  /** For every call that starts work. */
+  readonly admit: Admit
   readonly definitions: Definitions
   readonly submit: Submit
   readonly reader: RunReader

@@ -23,6 +23,8 @@ export interface Submission {
   readonly input?: unknown
   readonly labels?: Readonly<Record<string, string>>
   readonly idempotency?: { readonly key: string; readonly route: string }
+  /** Rejects to refuse a run of this graph; asked before anything is stored. */
+  readonly admit?: (graph: Graph) => Promise<void> | undefined
 }
 
 export interface Submitted {
@@ -50,12 +52,15 @@ export function createSubmit(parts: SubmitParts): Submit {
     const target =
       'workflow' in what ? await parts.definitions.stored(workspace, what.workflow) : inline(parts, what)
     const { graph } = target
+    const input = checkInput(graph, submission.input)
+    const admission = submission.admit?.(graph)
+    if (admission) await admission
     await parts.graphs.ensureStored(graph)
     const started: Extract<RunEvent, { type: 'run.started' }> = {
       type: 'run.started',
       at: parts.clock.now(),
       graph: graph.hash,
-      input: await storeValue(parts, workspace, checkInput(graph, submission.input), 'input'),
+      input: await storeValue(parts, workspace, input, 'input'),
       labels: { ...target.labels, ...submission.labels },
       workflow: { name: target.name, version: target.version },
       vars: await captureVariables(parts.store, workspace, graph),

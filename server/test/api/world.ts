@@ -20,9 +20,11 @@ import { type Coordinator, createCoordinator } from '../../src/coordinator/coord
 import { createGraphCatalog } from '../../src/graphs.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { logNode } from '../../src/nodes/log.ts'
+import type { RateLimits } from '../../src/rate-limits.ts'
 import { openStore } from '../../src/store/postgres.ts'
 import type { Store } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
+import { memoryRateLimiter } from '../../src/transport/rate-limiter.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 import { type MasterKeys, parseMasterKeys } from '../../src/vault/master-keys.ts'
 import { Vault } from '../../src/vault/vault.ts'
@@ -33,7 +35,8 @@ import { type TestDatabase, testDatabase } from '../postgres.ts'
 const { output: _schema, ...described } = logNode.info
 /** A task whose output may be anything, and which no worker of this process serves. */
 const ACT: NodeTypeInfo = { ...described, type: 'act', effect: 'write', config: { type: 'object' } }
-const TYPES: readonly NodeTypeInfo[] = [...CONTROL_NODE_TYPES, logNode.info, ACT]
+const AGENT: NodeTypeInfo = { ...ACT, type: 'agent' }
+const TYPES: readonly NodeTypeInfo[] = [...CONTROL_NODE_TYPES, logNode.info, ACT, AGENT]
 
 const MASTER_KEY = '0123456789abcdef'.repeat(4)
 
@@ -60,6 +63,8 @@ export interface ApiWorldSettings {
   readonly clock?: Clock
   /** How long a task is held without a heartbeat. */
   readonly leaseMs?: number
+  /** None unless given. */
+  readonly rateLimits?: RateLimits
   /** Stands between the API and the store. */
   readonly store?: (store: Store) => Store
 }
@@ -127,6 +132,8 @@ export class ApiWorld {
       nodeTypes: { current, served: () => new Set(['log', ...externalTasks.served()]) },
       externalTasks,
       trouble: () => null,
+      rateLimits: settings.rateLimits ?? { global: null, key: null, tiers: [] },
+      rateLimiter: memoryRateLimiter({ clock }),
     })
   }
 

@@ -140,8 +140,8 @@ describe('what is wrong', () => {
   })
 
   test('a setting that has no effect yet says so', () => {
-    expect(warnings({ WEFT_RATE_LIMITS: 'strict' })[0]).toContain(
-      'WEFT_RATE_LIMITS=strict has no effect in this version',
+    expect(warnings({ WEFT_START_PAUSED: '1' })[0]).toContain(
+      'WEFT_START_PAUSED=1 has no effect in this version',
     )
   })
 })

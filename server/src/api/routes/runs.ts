@@ -113,7 +113,11 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
       })),
     pauseRun: (call) => command(call, 'pause', () => ({ kind: 'pause' })),
     resumeRun: (call) => command(call, 'resume', () => ({ kind: 'resume' })),
-    retryRun: (call) => command(call, 'retry', () => ({ kind: 'retry' })),
+    async retryRun(call) {
+      const { graph } = await reader.row(call.principal.workspace, call.params.id)
+      await parts.admit(call.principal, await parts.graphs.get(graph))
+      return command(call, 'retry', () => ({ kind: 'retry' }))
+    },
     resolveStep: (call) =>
       command(call, 'resolve', async () => {
         const { key, outcome, output } = call.body
