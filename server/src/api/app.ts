@@ -29,7 +29,9 @@ import type { ApiParts, HandlerParts } from './parts.ts'
 import { RunReader } from './reader.ts'
 import { readBody, readQuery, routeNotFound } from './request.ts'
 import { approvalHandlers } from './routes/approvals.ts'
+import { bulkHandlers } from './routes/bulk.ts'
 import { credentialHandlers } from './routes/credentials.ts'
+import { deadLetterHandlers } from './routes/dead-letters.ts'
 import { documentHandlers } from './routes/document.ts'
 import { keyHandlers } from './routes/keys.ts'
 import { opsHandlers } from './routes/ops.ts'
@@ -88,6 +90,8 @@ export function createApi(parts: ApiParts): Api {
     ...patchHandlers(handlerParts),
     ...credentialHandlers(handlerParts),
     ...taskHandlers(handlerParts),
+    ...bulkHandlers(handlerParts),
+    ...deadLetterHandlers(handlerParts),
     ...opsHandlers(handlerParts),
     ...documentHandlers(handlerParts),
     ...keyHandlers(handlerParts),

@@ -22,6 +22,7 @@ export const PROBLEMS = {
   run_not_found: [404, 'There is no such run'],
   workflow_not_found: [404, 'There is no such workflow'],
   approval_not_found: [404, 'There is no such approval'],
+  dead_letter_not_found: [404, 'There is no such dead letter'],
   blob_not_found: [404, 'There is no such blob'],
   variable_not_found: [404, 'There is no such variable'],
   key_not_found: [404, 'There is no such API key'],

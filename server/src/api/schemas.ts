@@ -190,6 +190,40 @@ export const approvalsQuery = z.strictObject({
   limit,
 })
 
+const bulkPage = {
+  dryRun: z.boolean().default(false).describe('say what it would touch, and touch nothing'),
+  limit: z.number().int().min(1).max(500).default(100).describe('runs per call'),
+  cursor,
+}
+const bulkFilter = <const Status extends string>(statuses: readonly Status[], usual: Status[]) =>
+  z
+    .strictObject({
+      status: z.array(z.enum(statuses)).min(1).default(usual),
+      workflow: z.string().max(300).optional(),
+      labels: labels.optional(),
+    })
+    .describe('children are left to their parents; `{}` is every run in one of the usual statuses')
+
+const STOPPABLE = ['queued', 'running', 'waiting', 'paused'] as const
+export const cancelRunsBody = z.strictObject({
+  filter: bulkFilter(STOPPABLE, [...STOPPABLE]),
+  reason: z.string().max(2000).optional(),
+  ...bulkPage,
+})
+export const retryRunsBody = z.strictObject({
+  filter: bulkFilter(['failed', 'cancelled'], ['failed']),
+  ...bulkPage,
+})
+
+const deadLetterFilter = {
+  workflow: z.string().max(300).optional(),
+  runId: z.string().max(100).optional(),
+  step: z.string().max(100).optional().describe('a node’s id: the step, or its items'),
+  code: z.string().max(100).optional().describe('code of the error'),
+}
+export const deadLettersQuery = z.strictObject({ ...deadLetterFilter, cursor, limit })
+export const replayBody = z.strictObject({ filter: z.strictObject(deadLetterFilter), ...bulkPage })
+
 export const cancelBody = z.strictObject({ reason: z.string().max(2000).optional() }).optional()
 export const emptyBody = z.strictObject({}).optional()
 
@@ -424,6 +458,42 @@ export const key = z.object({
 })
 export const keyPage = page(key)
 export const createdKey = key.extend({ key: z.string().describe('the secret, shown this once') })
+export const bulkAnswer = z.object({
+  dryRun: z.boolean(),
+  matched: z.number().describe('runs that the filter finds, over all pages'),
+  runs: z.array(z.string()).describe('this page of them'),
+  queued: z.number().describe('runs that got the command now; the others had it already'),
+  nextCursor: z.string().nullable(),
+})
+export const deadLetter = z.object({
+  id: z.string(),
+  runId: z.string(),
+  rootId: z.string().describe('the run that a replay retries'),
+  replayable: z.boolean(),
+  workflow: z.string(),
+  version: z.number().nullable(),
+  key: z.string().describe('the step'),
+  round: z.number(),
+  attempt: z.number(),
+  handled: z.boolean().describe('an edge or `onError` dealt with it'),
+  error: json,
+  failedAt: time,
+})
+export const deadLetterPage = page(deadLetter)
+export const deadLetterDetail = deadLetter.extend({
+  attempts: z.array(
+    z.object({
+      attempt: z.number(),
+      error: json,
+      at: time,
+      startedAt: time.nullable(),
+      worker: z.string().nullable(),
+    }),
+  ),
+  node: json.describe('the step as the definition has it'),
+  input: json.describe('the run’s input'),
+})
+export const replayAnswer = bulkAnswer.omit({ matched: true }).extend({ letters: z.array(z.string()) })
 
 export const credential = z.object({
   name: z.string(),

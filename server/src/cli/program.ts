@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { approvalsCommand, decideCommand } from './approvals.ts'
 import type { CliContext } from './context.ts'
 import { credentialsCommand } from './credentials.ts'
+import { dlqCommand } from './dlq.ts'
 import { doctorCommand } from './doctor.ts'
 import { CliError, EXIT } from './exit.ts'
 import { initCommand } from './init.ts'
@@ -66,6 +67,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     varsCommand(context),
     keysCommand(context),
     credentialsCommand(context),
+    dlqCommand(context),
   ]
   for (const command of commands) program.addCommand(inherit(command, program))
   return program

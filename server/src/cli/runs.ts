@@ -2,27 +2,18 @@
 
 import type { RunEvent } from '@weft/engine'
 import { Command } from 'commander'
+import { bulkCommand } from './bulk.ts'
 import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { shortId } from './draw.ts'
 import { CliError, EXIT } from './exit.ts'
 import { durationText, type Piece, plain, table } from './paint.ts'
 import { resolveRun } from './reference.ts'
+import { RUN_ARGUMENT, RUN_REFERENCES, sendToRun } from './run-command.ts'
 import { brief, eventLine } from './sentences.ts'
-import {
-  type CommandAnswer,
-  collect,
-  type Page,
-  type RunDetail,
-  type RunSummary,
-  type RunWhy,
-} from './shapes.ts'
+import { collect, type Page, type RunDetail, type RunSummary, type RunWhy } from './shapes.ts'
 import { gather, readJson, readLabels } from './values.ts'
 import { watchRun } from './watch-run.ts'
-
-const RUN_ARGUMENT = 'an id, its last 6 or more characters, @last, or @last:<workflow>'
-const REFERENCES = `
-A run is named by its id, by the last 6 or more characters of it, by @last, or by @last:<workflow>.`
 
 export function runsCommand(context: CliContext): Command {
   const runs = new Command('runs')
@@ -49,15 +40,18 @@ export function runsCommand(context: CliContext): Command {
     .command('get')
     .description('Shows a run with its steps.')
     .argument('<run>', RUN_ARGUMENT)
-    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft runs get @last\n  weft runs get 3fa8c1 --json`)
+    .addHelpText(
+      'after',
+      `${RUN_REFERENCES}\n\nExamples:\n  weft runs get @last\n  weft runs get 3fa8c1 --json`,
+    )
     .action(action(context, get))
   runs.addCommand(logsCommand(context, 'events'))
   runs.addCommand(whyCommand(context))
-  runs.addCommand(cancelCommand(context))
+  runs.addCommand(bulkCommand(context, 'cancel'))
+  runs.addCommand(bulkCommand(context, 'retry'))
   for (const [verb, description] of [
     ['pause', 'Pauses a run: nothing new starts until it is resumed.'],
     ['resume', 'Lets a paused run go on.'],
-    ['retry', 'Retries a failed or cancelled run from its failure; what was completed stays.'],
     ['recover', 'Lets a run that is stuck (in quarantine) try again.'],
   ] as const) {
     runs.addCommand(simpleCommand(context, verb, description))
@@ -67,7 +61,7 @@ export function runsCommand(context: CliContext): Command {
     .command('delete')
     .description('Deletes a finished run with its events and records.')
     .argument('<run>', RUN_ARGUMENT)
-    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft runs delete 3fa8c1`)
+    .addHelpText('after', `${RUN_REFERENCES}\n\nExamples:\n  weft runs delete 3fa8c1`)
     .action(
       action(context, async (session, reference: string) => {
         const client = await session.client()
@@ -89,7 +83,7 @@ export const logsCommand = (context: CliContext, name = 'logs'): Command =>
     .option('-f, --follow', 'stay, and show what follows; in a terminal the graph is drawn')
     .addHelpText(
       'after',
-      `${REFERENCES}\n\nExamples:\n  weft ${name} @last\n  weft ${name} @last:order-triage --follow\n  weft ${name} 3fa8c1 --json | jq .type`,
+      `${RUN_REFERENCES}\n\nExamples:\n  weft ${name} @last\n  weft ${name} @last:order-triage --follow\n  weft ${name} 3fa8c1 --json | jq .type`,
     )
     .action(action(context, logs))
 
@@ -98,7 +92,7 @@ export const whyCommand = (context: CliContext): Command =>
     .summary('why a run is not moving')
     .description('Says what every live part of a run waits for, since when, and when it moves by itself.')
     .argument('<run>', RUN_ARGUMENT)
-    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft why @last`)
+    .addHelpText('after', `${RUN_REFERENCES}\n\nExamples:\n  weft why @last`)
     .action(action(context, why))
 
 export const cancelCommand = (context: CliContext): Command =>
@@ -107,10 +101,15 @@ export const cancelCommand = (context: CliContext): Command =>
     .description('Cancels a run, in whatever state it is: attempts at work are aborted, nothing new starts.')
     .argument('<run>', RUN_ARGUMENT)
     .option('--reason <text>', 'why')
-    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft cancel @last --reason "wrong order"`)
+    .addHelpText('after', `${RUN_REFERENCES}\n\nExamples:\n  weft cancel @last --reason "wrong order"`)
     .action(
       action(context, async (session, reference: string, options: { reason?: string }) =>
-        command(session, reference, 'cancel', options.reason === undefined ? {} : { reason: options.reason }),
+        sendToRun(
+          session,
+          reference,
+          'cancel',
+          options.reason === undefined ? {} : { reason: options.reason },
+        ),
       ),
     )
 
@@ -128,7 +127,7 @@ export const sendCommand = (context: CliContext): Command =>
     .option('--ttl <duration>', 'how long it is kept when nothing waits for it yet', '24h')
     .addHelpText(
       'after',
-      `${REFERENCES}\n\nExamples:\n  weft send @last payment --data '{"amount": 12}'\n  weft send 3fa8c1 payment --key A-17 --data @payment.json`,
+      `${RUN_REFERENCES}\n\nExamples:\n  weft send @last payment --data '{"amount": 12}'\n  weft send 3fa8c1 payment --key A-17 --data @payment.json`,
     )
     .action(
       action(
@@ -143,7 +142,7 @@ export const sendCommand = (context: CliContext): Command =>
             options.data === undefined
               ? undefined
               : await readJson(options.data, '--data', session.context.terminal)
-          return command(session, reference, 'messages', {
+          return sendToRun(session, reference, 'messages', {
             name,
             data,
             key: options.key,
@@ -158,29 +157,13 @@ const simpleCommand = (context: CliContext, verb: string, description: string): 
   new Command(verb)
     .description(description)
     .argument('<run>', RUN_ARGUMENT)
-    .addHelpText('after', `${REFERENCES}\n\nExamples:\n  weft runs ${verb} @last`)
-    .action(action(context, (session, reference: string) => command(session, reference, verb, {})))
+    .addHelpText('after', `${RUN_REFERENCES}\n\nExamples:\n  weft runs ${verb} @last`)
+    .action(action(context, (session, reference: string) => sendToRun(session, reference, verb, {})))
 
 export const recoverCommand = (context: CliContext): Command =>
   simpleCommand(context, 'recover', 'Lets a run that is stuck (in quarantine) try again.').summary(
     'let a stuck run try again',
   )
-
-async function command(session: Session, reference: string, verb: string, body: object): Promise<number> {
-  const client = await session.client()
-  const id = await resolveRun(client, reference)
-  const answer = await client.call<CommandAnswer>('POST', `/api/v1/runs/${id}/${verb}`, { body })
-  if (session.isJson) {
-    session.json(answer)
-    return 0
-  }
-  const run = await client.call<RunDetail>('GET', `/api/v1/runs/${id}`)
-  const isPending = answer.accepted === undefined && verb !== 'recover'
-  session.line(
-    `${isPending ? 'stored, and not answered yet' : 'accepted'}  ${id}  ${run.status}${answer.detail === undefined ? '' : `  ${brief(answer.detail)}`}`,
-  )
-  return 0
-}
 
 interface ListOptions {
   readonly status: string[]

@@ -77,6 +77,29 @@ export interface Approval {
   readonly actor: string | null
 }
 
+export interface BulkAnswer {
+  readonly runs: readonly string[]
+  readonly queued: number
+  readonly nextCursor: string | null
+}
+
+export interface DeadLetter {
+  readonly id: string
+  readonly runId: string
+  readonly workflow: string
+  readonly key: string
+  readonly handled: boolean
+  readonly replayable: boolean
+  readonly error: StepError
+  readonly failedAt: number
+}
+
+export interface DeadLetterDetail extends DeadLetter {
+  readonly attempts: readonly { readonly attempt: number; readonly error: StepError }[]
+  readonly node: Json
+  readonly input: Json
+}
+
 export interface WorkflowSummary {
   readonly name: string
   readonly version: number

@@ -7,6 +7,7 @@ import { openApprovals } from './approvals.ts'
 import { openBlobs } from './blobs.ts'
 import { openCredentials } from './credentials.ts'
 import { connect, type DatabaseAddress, openPool, refuseOldVersion } from './database.ts'
+import { openDeadLetters } from './dead-letters.ts'
 import { translate, translated } from './failure.ts'
 import { openGraphs } from './graphs.ts'
 import { openIdempotency } from './idempotency.ts'
@@ -63,6 +64,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     graphs: translated(openGraphs(database)),
     workflows: translated(openWorkflows(database)),
     approvals: translated(openApprovals(database)),
+    deadLetters: translated(openDeadLetters(database)),
     blobs: translated(openBlobs(database)),
     records: translated(openRecords(database)),
     nodeTypes: translated(openNodeTypes(database)),

@@ -48,6 +48,14 @@ export function openRuns(database: Database, clock: Clock): Store['runs'] {
       return pageOf(rows, filter.limit, (row) => [row.createdAt, row.id])
     },
 
+    async count(filter) {
+      const [found] = await tables
+        .select({ count: sql<number>`count(*)::int` })
+        .from(runs)
+        .where(and(...conditions(filter)))
+      return found?.count ?? 0
+    },
+
     async events({ runId, afterSeq, limit, type }) {
       if (!isRunId(runId)) return []
       const rows = await tables
@@ -107,8 +115,8 @@ function referenced(reference: string): SQL | undefined | null {
   return ilike(sql`${runs.id}::text`, `%${reference}`)
 }
 
-function conditions(filter: RunFilter): (SQL | undefined)[] {
-  const { workspace, status, workflow, labels, parentId, stuck, cursor } = filter
+function conditions(filter: Omit<RunFilter, 'limit'>): (SQL | undefined)[] {
+  const { workspace, status, workflow, labels, parentId, stuck, roots, cursor } = filter
   if (parentId !== undefined && !isRunId(parentId)) return [sql`false`]
   return [
     eq(runs.workspace, workspace),
@@ -122,6 +130,7 @@ function conditions(filter: RunFilter): (SQL | undefined)[] {
       ? sql`${runs.labels} @> ${JSON.stringify(labels)}::jsonb and ${runs.labels} <> '{}'::jsonb`
       : undefined,
     parentId === undefined ? undefined : eq(runs.parentId, parentId),
+    roots ? isNull(runs.parentId) : undefined,
     cursor === undefined ? undefined : before(cursor),
   ]
 }

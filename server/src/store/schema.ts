@@ -169,7 +169,10 @@ export const runEvents = pgTable(
     stepKey: text('step_key'),
     data: json('data').$type<RunEvent>().notNull(),
   },
-  (table) => [primaryKey({ columns: [table.runId, table.seq] })],
+  (table) => [
+    primaryKey({ columns: [table.runId, table.seq] }),
+    index('run_events_failed').on(table.at, table.runId, table.seq).where(sql`type = 'step.failed'`),
+  ],
 )
 
 /** What only the outside knows, durable before it is answered (R15). */

@@ -64,6 +64,8 @@ export interface RunFilter {
   readonly parentId?: string
   /** In quarantine. */
   readonly stuck?: true
+  /** Runs that somebody started: no bodies, no children. */
+  readonly roots?: true
   readonly limit: number
   /** Opaque; from the previous page. */
   readonly cursor?: string
@@ -263,6 +265,48 @@ export interface CredentialRow {
   readonly rotatedAt: number
 }
 
+/** A step that failed for good, in a run that was not retried since. */
+export interface DeadLetterRow {
+  /** The run's id with the number of the event that says it failed: `<run>.<seq>`. */
+  readonly id: string
+  readonly runId: string
+  readonly workflow: string
+  readonly version: number | null
+  readonly graph: string
+  readonly key: string
+  readonly round: number
+  /** The last attempt; those before it are in `attempts` of `get`. */
+  readonly attempt: number
+  /** An edge or `onError` dealt with the failure: the run went on. */
+  readonly handled: boolean
+  readonly error: StepError
+  readonly failedAt: number
+  /** The run that somebody started and that a replay retries; the letter's own, or the first of its family. */
+  readonly root: { readonly runId: string; readonly status: RunStatus; readonly seq: number }
+}
+
+export interface DeadLetterFilter {
+  readonly workspace: string
+  readonly workflow?: string
+  readonly runId?: string
+  /** A node's id: the step, or its items. */
+  readonly step?: string
+  /** Code of the error. */
+  readonly code?: string
+  /** Only those whose run can be retried now. */
+  readonly replayable?: true
+  readonly limit: number
+  readonly cursor?: string
+}
+
+export interface FailedAttempt {
+  readonly attempt: number
+  readonly error: StepError
+  readonly at: number
+  readonly startedAt: number | null
+  readonly worker: string | null
+}
+
 export interface Store {
   readonly runs: {
     /** Durable once it resolves. Concurrent calls share one commit (R10). */
@@ -271,6 +315,8 @@ export interface Store {
     /** The newest run, or the newest of a workflow: `@last`, `@last:name`; or by the last 6 or more characters. */
     find(request: { workspace: string; reference: string }): Promise<{ ids: string[] }>
     list(filter: RunFilter): Promise<{ items: RunRow[]; nextCursor: string | null }>
+    /** How many runs the filter finds, over all pages. */
+    count(filter: Omit<RunFilter, 'limit' | 'cursor'>): Promise<number>
     events(request: {
       runId: string
       afterSeq: number
@@ -285,6 +331,15 @@ export interface Store {
     recover(request: { workspace: string; id: string }): Promise<boolean>
     /** Unfinished runs by status, and quarantined ones: figures for `doctor` and metrics. */
     counts(): Promise<{ byStatus: Record<string, number>; stuck: number }>
+  }
+  readonly deadLetters: {
+    /** The newest first. */
+    list(filter: DeadLetterFilter): Promise<{ items: DeadLetterRow[]; nextCursor: string | null }>
+    /** With its attempts, oldest first, and the input of its run. */
+    get(request: {
+      workspace: string
+      id: string
+    }): Promise<{ letter: DeadLetterRow; attempts: FailedAttempt[]; input: Json } | null>
   }
   readonly inbox: {
     /** Inserts the command and makes the run due, in one statement (R15). */

@@ -16,6 +16,7 @@ interface Things {
   readonly approval: string
   readonly blob: string
   readonly key: string
+  readonly letter: string
   readonly workflow: string
 }
 
@@ -31,6 +32,7 @@ interface Row {
 const definition = workflow(ACTS)
 const run = ({ run }: Things) => ({ id: run })
 const approval = ({ approval }: Things) => ({ id: approval })
+const letter = ({ letter }: Things) => ({ id: letter })
 const variable = () => ({ name: 'region' })
 const credential = () => ({ name: 'shop' })
 const stored = ({ workflow }: Things) => ({ reference: workflow })
@@ -62,6 +64,12 @@ const ROWS: Record<RouteName, Row> = {
   sendMessage: { path: run, body: { name: 'x' } },
   patchRun: { path: run, body: { operations: [{ op: 'remove', path: '/nodes/ask' }], reason: 'away' } },
   listPatches: { path: run },
+  cancelRuns: { body: { filter: {} } },
+  retryRuns: { body: { filter: {} } },
+  listDeadLetters: {},
+  getDeadLetter: { path: letter },
+  replayDeadLetter: { path: letter, body: {} },
+  replayDeadLetters: { body: { filter: {} } },
   listApprovals: {},
   getApproval: { path: approval },
   decideApproval: { path: approval, body: { decision: 'approve' } },
@@ -118,6 +126,7 @@ const NO_THINGS: Things = {
   approval: '01900000-0000-7000-8000-000000000000.1',
   blob: `sha256:${'0'.repeat(64)}`,
   workflow: 'tested',
+  letter: '01900000-0000-7000-8000-000000000000.2',
   key: '01900000-0000-7000-8000-000000000000',
 }
 
@@ -136,6 +145,9 @@ async function make(world: ApiWorld): Promise<Things> {
   await world.post('/api/v1/credentials', { name: 'shop', value: { token: 'ours' } })
   const asking = await world.run(ASKS)
   await world.waits(asking)
+  const failing = await world.run({ boom: { type: 'fail', with: { message: 'it broke' } } })
+  await world.ended(failing)
+  const { body: letters } = await world.get('/api/v1/dead-letters')
   const bytes = new TextEncoder().encode('only for its own workspace')
   const { $blob: blob } = await world.store.blobs.put({
     workspace: world.workspace,
@@ -144,7 +156,14 @@ async function make(world: ApiWorld): Promise<Things> {
     at: world.clock.now(),
   })
   const { body: key } = await world.post('/api/v1/keys', { name: 'ci', role: 'viewer' })
-  return { run: asking, approval: `${asking}.1`, blob, workflow: 'tested', key: key.id }
+  return {
+    run: asking,
+    approval: `${asking}.1`,
+    blob,
+    workflow: 'tested',
+    key: key.id,
+    letter: letters.items[0].id,
+  }
 }
 
 test('every documented route has a row, with a body and names where the document says so', () => {
