@@ -200,7 +200,9 @@ export const definitionSchema = z
           { agent: policy.optional(), api: policy.optional() },
           { error: 'a map with `agent` and `api`' },
         )
-        .describe('Who may change a run of this workflow.')
+        .describe(
+          'Whether a run of this workflow takes patches: `auto` or `deny`; `review` refuses them, too, as long as nobody can review.',
+        )
         .optional(),
       unknownTypes: choice(['error', 'skip'], 'What becomes of a node whose type is not known.').optional(),
       onFailure: text('Workflow to start when a run of this one failed.').optional(),

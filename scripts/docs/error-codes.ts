@@ -105,6 +105,7 @@ export const PATCH_CODES: Codes = {
   patch_conflict:
     'Another patch has changed what this one touches since the version that it was written against.',
   patch_cycle: 'The patched graph would have a cycle.',
+  patch_denied: 'The workflow denies patches of its runs.',
   patch_does_not_apply: 'An operation names a place that does not exist.',
   patch_exceeds_limits:
     'The patched definition would be too large, or the run has taken as many patches as it may.',
@@ -112,6 +113,8 @@ export const PATCH_CODES: Codes = {
   patch_immutable: 'A patch changes nodes, edges and the output, not what the run was started under.',
   patch_invalid: 'The patched definition would not be valid; its problems are with it.',
   patch_malformed: 'What was sent is no list of RFC 6902 operations.',
+  patch_needs_review:
+    'The workflow wants patches reviewed before they are applied, which this version of Weft cannot do yet.',
   patch_numeric_index: 'Nodes and edges are addressed by id, not by number; the right pointer is with it.',
   patch_test_failed: 'A `test` operation found another value.',
   patch_touches_reached: 'The run has reached what the patch would change.',

@@ -66,7 +66,7 @@ export function errorsPage(root: string): string {
     'Why a run refuses a command (409 unless the first table says otherwise).',
     listed(COMMAND_CODES),
     '## Patches',
-    'Why a run refuses a patch. 409: the run, or its definition, is not as the patch takes it to be; 422: the patch would be wrong on any run of that definition. 422 are `patch_cycle`, `patch_exceeds_limits`, `patch_immutable`, `patch_invalid`, `patch_malformed`, `patch_numeric_index`, `patch_unknown_type` and `patch_unknown_version`. `details` names the operation that is to blame and, where there is one, the `corrected` operation to send instead.',
+    'Why a run refuses a patch. 409: the run, or its definition, is not as the patch takes it to be; 403: the policy of the workflow; 422: the patch would be wrong on any run of that definition. 422 are `patch_cycle`, `patch_exceeds_limits`, `patch_immutable`, `patch_invalid`, `patch_malformed`, `patch_numeric_index`, `patch_unknown_type` and `patch_unknown_version`. `details` names the operation that is to blame and, where there is one, the `corrected` operation to send instead.',
     listed(PATCH_CODES),
     '## The database',
     listed(STORE_CODES),

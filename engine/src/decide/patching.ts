@@ -20,7 +20,11 @@ const refused = (code: string, message: string, detail?: Json): CheckedPatch => 
   verdict: { accepted: false, code, message, ...(detail === undefined ? {} : { detail }) },
 })
 
-/** What the run says to a patch before anything is recorded: the same to a dry run as to the command. */
+/**
+ * What the run says to a patch before anything is recorded: the same to a dry run as to the command.
+ *
+ * Everybody who patches comes by the API, so `patches.api` of the definition judges; without it patches are applied.
+ */
 export function checkPatch(
   state: RunState,
   { operations, baseVersion }: Pick<PatchCommand, 'operations' | 'baseVersion'>,
@@ -37,6 +41,19 @@ export function checkPatch(
     return refused(
       'patch_exceeds_limits',
       `The run has taken ${state.patchCount} patches, as many as \`limits.patches\` allows.`,
+    )
+  }
+  const policy = state.graph.definition.patches?.api ?? 'auto'
+  if (policy === 'deny') {
+    return refused(
+      'patch_denied',
+      'The workflow denies patches of its runs (`patches.api: deny`), and a run keeps the policy that it was started under. Change the workflow and start another run.',
+    )
+  }
+  if (policy === 'review') {
+    return refused(
+      'patch_needs_review',
+      'The workflow wants patches of its runs reviewed (`patches.api: review`), and this version of Weft has no review of patches: it refuses what it would otherwise apply unseen. Change the workflow to `patches.api: auto` and start another run.',
     )
   }
   const isOld = baseVersion !== undefined && baseVersion !== state.graph.hash

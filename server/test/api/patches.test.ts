@@ -193,6 +193,23 @@ describe('a patch is refused', () => {
     )
   })
 
+  test.each([
+    ['deny', 'patch_denied'],
+    ['review', 'patch_needs_review'],
+  ])('by the policy of a workflow that says `%s`, tried or sent', async (api, code) => {
+    const world = await apiWorld()
+    const definition = { weft: 1, name: 'guarded', nodes: LINE, patches: { api } }
+    const { id } = (await world.post('/runs', { definition })).body
+    for (const dryRun of [false, true]) {
+      const told = await patch(world, id, WEAVE, { dryRun })
+      expect([told.status, told.body.code]).toEqual([403, code])
+    }
+    // A patch cannot lift the policy either.
+    const lift = await patch(world, id, [{ op: 'replace', path: '/patches/api', value: 'auto' }])
+    expect(lift.body.code).toBe(code)
+    expect((await world.get(`/runs/${id}/patches`)).body.items).toEqual([])
+  })
+
   test('by a run that has completed, and of who may not edit', async () => {
     const world = await apiWorld()
     const id = await world.run({ only: { type: 'act' } })
