@@ -20,7 +20,15 @@ import { type CredentialSource, credentialTexts, readCredential } from './creden
 import { AttemptLines } from './lines.ts'
 import { OnceRecords } from './once.ts'
 import { completed, failed, type Performed } from './outcome.ts'
-import { joinSecrets, NO_SECRETS, redactKnown, redactValue, type Secrets, secretsOf } from './redaction.ts'
+import {
+  joinSecrets,
+  NO_SECRETS,
+  redactBytes,
+  redactKnown,
+  redactValue,
+  type Secrets,
+  secretsOf,
+} from './redaction.ts'
 
 /** What attempts of one worker share. */
 export interface AttemptMeans {
@@ -260,7 +268,11 @@ class AttemptContext implements NodeContext {
     const { workspace } = this.#attempt.task
     this.#blobs ??= {
       put: (bytes, contentType) =>
-        blobs.put(workspace, typeof bytes === 'string' ? Buffer.from(bytes) : bytes, contentType),
+        blobs.put(
+          workspace,
+          redactBytes(typeof bytes === 'string' ? Buffer.from(bytes) : bytes, this.secrets),
+          contentType,
+        ),
       get: ({ $blob }) => blobs.get(workspace, $blob),
     }
     return this.#blobs

@@ -47,8 +47,15 @@ function formsOf(text: string): string[] {
     encoded,
     encoded.replaceAll('%20', '+'),
     encoded.replaceAll(/%[0-9A-F]{2}/g, (hex) => hex.toLowerCase()),
+    encodeURI(text.toWellFormed()),
   ]
-  forms.push(JSON.stringify(text).slice(1, -1), new URLSearchParams({ v: text }).toString().slice(2))
+  const escaped = JSON.stringify(text).slice(1, -1)
+  // JSON that stands as text inside of JSON is escaped twice.
+  forms.push(
+    escaped,
+    JSON.stringify(escaped).slice(1, -1),
+    new URLSearchParams({ v: text }).toString().slice(2),
+  )
   const bytes = Buffer.from(text)
   for (let shift = 0; shift < 3; shift++) {
     // What follows in the same base64 text depends on its position; the characters made of this value alone do not.
@@ -68,6 +75,36 @@ export function redactKnown(text: string, secrets: Secrets): string {
   return result
 }
 
+/** Known values out of bytes, whatever they mean: each byte is taken for one character, so that all others stay. */
+export function redactBytes(bytes: Uint8Array, secrets: Secrets): Uint8Array {
+  if (secrets.length === 0) return bytes
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  const result = redactKnown(
+    text,
+    secrets.map((secret) => Buffer.from(secret).toString('latin1')),
+  )
+  return result === text ? bytes : Buffer.from(result, 'latin1')
+}
+
+/**
+ * The beginning of a value that a preview has cut off: at the end of the text, or before an ellipsis. Whoever makes a
+ * preview does not know the secrets, and the rest of the value is not there to be recognised.
+ */
+function redactCut(text: string, secrets: Secrets): string {
+  let result = text
+  for (const secret of secrets) {
+    const start = secret.slice(0, MIN_SECRET_LENGTH)
+    for (let at = result.indexOf(start); at >= 0; at = result.indexOf(start, at + 1)) {
+      let length = start.length
+      while (length < secret.length && result[at + length] === secret[length]) length++
+      const next = result[at + length]
+      if (next === undefined || next === '…')
+        result = `${result.slice(0, at)}${REDACTED}${result.slice(at + length)}`
+    }
+  }
+  return result
+}
+
 const PATTERNS: readonly RegExp[] = [
   /(?<=\b(?:bearer|basic) )[\w.~+/=-]{8,}/gi,
   /\b(?:sk|pk|rk)[-_][\w-]{16,}/g,
@@ -82,7 +119,7 @@ const PATTERNS: readonly RegExp[] = [
 
 /** Known values and everything that looks like a token, out of a text for people. */
 export function redactText(text: string, secrets: Secrets): string {
-  let result = redactKnown(text, secrets)
+  let result = redactCut(redactKnown(text, secrets), secrets)
   for (const pattern of PATTERNS) result = result.replace(pattern, REDACTED)
   return result
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { redactKnown, redactText, redactValue, secretsOf } from '../../src/worker/redaction.ts'
+import { redactBytes, redactKnown, redactText, redactValue, secretsOf } from '../../src/worker/redaction.ts'
 
 const secret = fc
   .string({ unit: 'grapheme', minLength: 12, maxLength: 60 })
@@ -50,6 +50,27 @@ describe('redaction', () => {
       name: 'ann',
       list: ['annual', 1, null, true],
     })
+  })
+
+  it('takes a value out of bytes and leaves every other byte as it is', () => {
+    fc.assert(
+      fc.property(secret, fc.uint8Array(), fc.uint8Array(), (value, before, after) => {
+        const secrets = secretsOf({ token: value })
+        const bytes = Buffer.concat([before, Buffer.from(value), after])
+        const redacted = Buffer.from(redactBytes(bytes, secrets))
+        expect(redacted.includes(Buffer.from(value))).toBe(false)
+        const untouched = Uint8Array.from([0, 255, 254, 13, 10])
+        expect(redactBytes(untouched, secrets)).toEqual(untouched)
+      }),
+    )
+  })
+
+  it.each([
+    ['the answer was secret-value-1', 'the answer was [redacted]'],
+    ['“the answer was secret-value-1…”', '“the answer was [redacted]…”'],
+    ['secret-value-1 is another one', 'secret-value-1 is another one'],
+  ])('takes out the beginning of a value that a preview has cut off: %s', (text, expected) => {
+    expect(redactText(text, secretsOf({ token: 'secret-value-123456' }))).toBe(expected)
   })
 
   it('reaches keys, lists and what is nested in the credential', () => {

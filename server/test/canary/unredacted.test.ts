@@ -1,0 +1,18 @@
+/** The search itself: without redaction it finds the secret wherever a run could leave it. */
+import { expect, test, vi } from 'vitest'
+import type * as redaction from '../../src/worker/redaction.ts'
+import { canaryPlaces } from './canary.ts'
+
+vi.mock('../../src/worker/redaction.ts', async (original) => ({
+  ...(await original<typeof redaction>()),
+  redactKnown: (text: string) => text,
+  redactText: (text: string) => text,
+  redactBytes: (bytes: Uint8Array) => bytes,
+}))
+
+test('the same search without redaction finds the secret in ten places and more', async () => {
+  const places = await canaryPlaces()
+  expect(places.length).toBeGreaterThanOrEqual(10)
+  for (const kind of ['log', 'live', 'api', 'cli', 'database', 'file'])
+    expect([kind, places.some((place) => place.startsWith(kind))]).toEqual([kind, true])
+})
