@@ -130,6 +130,7 @@ export function stateBytes(state: RunState): number {
     if (step.items) for (const output of step.items.outputs.values()) bytes += valueBytes(output)
   }
   for (const message of state.messages) bytes += valueBytes(message.data)
+  for (const definition of state.earlier.values()) bytes += valueBytes(definition)
   return bytes
 }
 
@@ -141,6 +142,8 @@ export function entryBytes(entry: Entry): number {
     if ('output' in event) bytes += valueBytes(event.output)
     else if ('data' in event) bytes += valueBytes(event.data)
     else if ('items' in event) bytes += valueBytes(event.items)
+    // The definition before it stays for patches that were written against it.
+    if (event.type === 'run.patched' && entry.graph) bytes += valueBytes(entry.graph.definition)
   }
   return bytes
 }
