@@ -111,6 +111,7 @@ function operation(name: string, contract: RouteContract, registry: Registry): J
     operationId: name,
     tags: [contract.ops ? 'ops' : (contract.path.split('/')[1] as string)],
     summary: contract.summary,
+    ...(contract.alias === undefined ? {} : { description: `Also as \`${PREFIX}${contract.alias}\`.` }),
     ...(contract.role === 'open' ? {} : { 'x-weft-role': contract.role }),
     security: contract.role === 'open' ? [] : [{ key: [] }],
     parameters: parametersOf(contract),

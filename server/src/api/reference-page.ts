@@ -88,7 +88,7 @@ function article({ method, path, id, description }: Operation, responses: JsonOb
   const role = description['x-weft-role']
   const body = description.requestBody as JsonObject | undefined
   return `<article id="${id}"><h3>${method} ${escaped(path)}</h3>
-<p>${prose(String(description.summary))}. <span class="quiet">${role === undefined ? 'No key needed.' : `Role ${role}.`}</span></p>
+<p>${prose(String(description.summary))}. ${description.description === undefined ? '' : prose(String(description.description))} <span class="quiet">${role === undefined ? 'No key needed.' : `Role ${role}.`}</span></p>
 ${parameterTable(description.parameters as JsonObject[])}
 ${body ? `<p>Body${body.required ? '' : ' (may be left out)'}: ${contents(body)}${body.description ? `. ${prose(String(body.description))}` : ''}</p>` : ''}
 ${answerTable(description.responses as JsonObject, responses)}</article>`

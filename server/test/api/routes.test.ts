@@ -5,8 +5,9 @@
 import type { Json } from '@weft/engine'
 import { expect, test } from 'vitest'
 import { MAX_BODY_BYTES } from '../../src/api/app.ts'
-import type { RouteName } from '../../src/api/contract.ts'
+import { ROUTES, type RouteContract, type RouteName } from '../../src/api/contract.ts'
 import { openApiDocument } from '../../src/api/openapi.ts'
+import * as schemas from '../../src/api/schemas.ts'
 import { ROLES, WORKER_ROLE } from '../../src/api/schemas.ts'
 import { ACTS, type ApiWorld, ASKS, type Asked, apiWorld, type Told, workflow } from './world.ts'
 
@@ -219,6 +220,23 @@ test.each(WITH_BODY)('a body that cannot be read: $method $path', async (operati
   expect([strange.status, strange.body.code]).toEqual([422, 'invalid_request'])
   const wrong = await ask(world, operation, { text: '[1]' })
   expect([wrong.status, wrong.body.code]).toEqual([422, 'invalid_request'])
+})
+
+test('what a route answers has the shape that the document promises', async () => {
+  const world = await apiWorld()
+  const things = await make(world)
+  const checked: string[] = []
+  for (const operation of OPERATIONS.filter(({ method }) => method !== 'DELETE')) {
+    const { operationId } = operation
+    const told = await ask(world, operation, {}, things)
+    const contract: RouteContract = ROUTES[operationId]
+    const promised = told.status < 300 ? contract.answers[told.status] : schemas.problemBody
+    expect([operationId, told.status, promised === undefined]).toEqual([operationId, told.status, false])
+    if (typeof promised !== 'object') continue
+    expect([operationId, promised.safeParse(told.body).error]).toEqual([operationId, undefined])
+    if (told.status < 300) checked.push(operationId)
+  }
+  expect(checked.length).toBeGreaterThan(30)
 })
 
 test('a body that is too large, for any route that reads one', async () => {
