@@ -21,16 +21,17 @@ import {
 } from './decide/draft.ts'
 import { settleEntering } from './decide/enter.ts'
 import { rendered } from './decide/scope.ts'
-import { complete, failAttempt, stop } from './decide/settle.ts'
+import { complete, failAttempt, joinItems, stop } from './decide/settle.ts'
 import { fireTimers } from './decide/time.ts'
 import type { Effect } from './effect.ts'
 import type { RunEvent } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json, JsonObject } from './json.ts'
 import { type ChildReport, childReport, effectsOf, outstanding } from './outstanding.ts'
+import { nodeOf, stepOf } from './routing.ts'
 import { isFinished, type RunState, type Unit } from './run.ts'
 import type { AttemptName, Signal, Verdict } from './signal.ts'
-import { findUnit } from './unit.ts'
+import { findUnit, liveUnits } from './unit.ts'
 
 export type { ClosedWait, DecideContext, OpenedWait } from './decide/draft.ts'
 export { CONTROL_READ_LIMIT, INLINE_LIMIT } from './decide/draft.ts'
@@ -57,7 +58,7 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
   const work = draft(state, context)
   const phaseBefore = state.phase.kind
   try {
-    enterRoots(work)
+    takeUp(work)
     handle(work, signal)
     settleEntering(work)
     conclude(work)
@@ -93,11 +94,18 @@ function reportOf(work: Draft, signal: Signal): ChildReport | null {
 const closedAs = (state: RunState, waitId: string): { outcome: string; actor: string | null } =>
   state.closedWaits.get(waitId) ?? { outcome: 'closed', actor: null }
 
-/** Event 1 leaves its roots entering: nothing has decided about them yet. */
-function enterRoots(work: Draft): void {
-  if (work.state.seq !== 1) return
-  for (const id of work.state.live) {
-    if (work.state.steps.get(id)?.unit?.activity.phase === 'entering') work.touched.units.add(id)
+/**
+ * Event 1 leaves its roots entering, and the copied events of a fork may end in the middle of what one decision made:
+ * nothing has decided yet what follows.
+ */
+function takeUp(work: Draft): void {
+  const { state } = work
+  if (state.seq !== (state.forkedFrom?.copied ?? 1)) return
+  for (const unit of liveUnits(state))
+    if (unit.activity.phase === 'entering') work.touched.units.add(unit.key)
+  for (const id of [...state.live]) {
+    const step = stepOf(state, id)
+    if (step.items) joinItems(work, step, nodeOf(state.graph, id))
   }
   settleEntering(work)
 }

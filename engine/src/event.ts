@@ -35,6 +35,18 @@ export interface ParentLink {
   readonly depth: number
 }
 
+/** The run that the first events of this one were copied from. */
+export interface ForkLink {
+  readonly runId: string
+  /** Its last event that was copied. */
+  readonly seq: number
+  /** How many events of this run are copies, `run.started` among them. */
+  readonly copied: number
+  /** When this run began. (Copies keep their times.) */
+  readonly at: number
+  readonly reason?: string
+}
+
 /** What an open wait waits for, as far as the log must know. */
 export type WaitSpec =
   | { readonly kind: 'timer' }
@@ -86,7 +98,7 @@ export type RunEvent =
       /** In a body of a `forEach`. */
       readonly item?: Json
       readonly index?: number
-      readonly forkedFrom?: { readonly runId: string; readonly seq: number }
+      readonly forkedFrom?: ForkLink
     })
   /** The node's own `when` was true: it starts. Nodes without `when` start without an event. */
   | (StepBase & { readonly type: 'step.admitted' })

@@ -46,6 +46,7 @@ export function start(
     startedAt: event.at,
     actor: event.actor,
     parent: event.parent ?? null,
+    forkedFrom: event.forkedFrom ?? null,
     item: event.item,
     index: event.index,
     steps: new Map(),

@@ -18,6 +18,7 @@ export { InvalidError, type Problem, type StepError, type Warning } from './erro
 export {
   type BlobRef,
   type EventType,
+  type ForkLink,
   isBlobRef,
   KNOWN_EVENTS,
   type ParentLink,
@@ -27,6 +28,7 @@ export {
 } from './event.ts'
 export { evolve, fold, type GraphLookup, type RunStarted, start } from './evolve.ts'
 export * from './expression/index.ts'
+export { type ForkOutcome, type ForkPoint, type ForkTarget, forkEvents } from './fork.ts'
 export { DEFAULT_LIMITS, type Edge, type Graph, type GraphNode, type RunLimits } from './graph.ts'
 export { canonicalJson, hashBytes, hashJson, hashText } from './hash.ts'
 export { childRunId } from './identity.ts'

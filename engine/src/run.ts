@@ -7,7 +7,7 @@
 
 import type { Definition } from './definition.ts'
 import type { StepError, Warning } from './errors.ts'
-import type { ParentLink, WaitSpec } from './event.ts'
+import type { ForkLink, ParentLink, WaitSpec } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json, JsonObject } from './json.ts'
 
@@ -160,6 +160,7 @@ export interface RunState {
   readonly startedAt: number
   readonly actor: string
   readonly parent: ParentLink | null
+  readonly forkedFrom: ForkLink | null
   readonly item: Json | undefined
   readonly index: number | undefined
   readonly steps: Map<string, StepState>
@@ -204,4 +205,6 @@ export function parseKey(key: string): { id: string; index: number | null } {
 
 /** When the run must have ended by its own limit; `null` without one. */
 export const endsBy = (state: RunState): number | null =>
-  state.graph.limits.durationMs === null ? null : state.startedAt + state.graph.limits.durationMs
+  state.graph.limits.durationMs === null
+    ? null
+    : (state.forkedFrom?.at ?? state.startedAt) + state.graph.limits.durationMs

@@ -38,6 +38,7 @@ export const DEFINITION_CODES: Codes = {
   secret_reference: 'An expression reads a secret or the environment; name a credential on the node instead.',
   source_too_large: 'The text of the definition is too large.',
   too_many_nodes: 'The workflow has more nodes than `limits.nodes`.',
+  unknown_event: 'A fork at an event that the run does not have.',
   unknown_function: 'A function that does not exist, or is called in a way that does not.',
   unknown_key: 'A key that is not known here; own ones begin with `x-`.',
   unknown_name: 'A name in an expression that does not exist there.',
@@ -97,6 +98,7 @@ export const COMMAND_CODES: Codes = {
   parent_moved_on: 'The run is a child whose parent has taken its result; retry the parent.',
   run_finished: 'The run has ended.',
   run_stopping: 'The run is about to end.',
+  step_not_reached: 'A replay from a step that the run has not reached.',
   superseded: 'The approval was replaced when the run was retried; decide the new one.',
   unknown_approval: 'The run has no such approval.',
 }

@@ -59,6 +59,7 @@ interface LaneTask {
 export interface WorldResult {
   readonly root: RunState
   readonly runs: ReadonlyMap<string, LiveRun>
+  readonly graphs: ReadonlyMap<string, Graph>
   readonly seen: ReadonlySet<'lost attempt' | 'pause' | 'cancel' | 'patch' | 'retry of the run'>
   readonly decisions: number
 }
@@ -106,7 +107,54 @@ export class World {
       if (!moved) throw new Violation(`hangs: nothing can move run(s) ${this.describeOpen()}`)
     }
     for (const run of this.runs.values()) this.checkFold(run)
-    return { root: root.state, runs: this.runs, seen: this.seen, decisions: this.decisions }
+    return {
+      root: root.state,
+      runs: this.runs,
+      graphs: this.graphs,
+      seen: this.seen,
+      decisions: this.decisions,
+    }
+  }
+
+  /** Runs a fork of that run's log to its end, under the same checks. */
+  playFork(source: LiveRun, graphs: Iterable<Graph>, point: EngineModule.ForkPoint): WorldResult {
+    for (const graph of graphs) this.rememberGraph(graph)
+    this.now = source.state.at + 1_000
+    const id = '00000000-0000-7000-8000-00000000f000'
+    const fork = this.engine.forkEvents(
+      source.id,
+      source.log,
+      point,
+      { runId: id, at: this.now, actor: 'test' },
+      this.lookup,
+    )
+    if (!fork.ok) throw new Violation(`cannot be forked: ${fork.message}`)
+    const log = [fork.started, ...fork.rest]
+    const run: LiveRun = {
+      id,
+      graph: source.graph,
+      state: this.engine.fold(id, log, this.lookup),
+      log,
+      completed: new Set(
+        log.flatMap((event) => (event.type === 'step.completed' ? [`${event.key}/${event.round}`] : [])),
+      ),
+      tickedAt: 0,
+      fresh: true,
+    }
+    this.runs.set(id, run)
+    this.send(id, { kind: 'look' })
+    for (let step = 0; this.isOpen(); step++) {
+      if (step > MAX_STEPS) throw new Violation(`hangs: the fork did not end in ${MAX_STEPS} steps`)
+      if (!this.move()) throw new Violation(`hangs: nothing can move the fork ${this.describeOpen()}`)
+    }
+    for (const each of this.runs.values()) this.checkFold(each)
+    return {
+      root: run.state,
+      runs: this.runs,
+      graphs: this.graphs,
+      seen: this.seen,
+      decisions: this.decisions,
+    }
   }
 
   private isOpen(): boolean {

@@ -33,6 +33,7 @@ import { bulkHandlers } from './routes/bulk.ts'
 import { credentialHandlers } from './routes/credentials.ts'
 import { deadLetterHandlers } from './routes/dead-letters.ts'
 import { documentHandlers } from './routes/document.ts'
+import { forkHandlers } from './routes/forks.ts'
 import { keyHandlers } from './routes/keys.ts'
 import { opsHandlers } from './routes/ops.ts'
 import { patchHandlers } from './routes/patches.ts'
@@ -91,6 +92,7 @@ export function createApi(parts: ApiParts): Api {
     ...credentialHandlers(handlerParts),
     ...taskHandlers(handlerParts),
     ...bulkHandlers(handlerParts),
+    ...forkHandlers(handlerParts),
     ...deadLetterHandlers(handlerParts),
     ...opsHandlers(handlerParts),
     ...documentHandlers(handlerParts),

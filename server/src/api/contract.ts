@@ -134,6 +134,17 @@ export const ROUTES = {
     summary: 'Start a run of a definition that comes along',
     answers: { 202: s.accepted, 200: s.runOutcome },
   },
+  forkRun: {
+    method: 'POST',
+    path: '/runs/:id/fork',
+    role: 'operator',
+    keyed: true,
+    limited: true,
+    body: s.forkBody,
+    summary:
+      'Start a new run whose log is a copy of this one’s, up to an event or to where a step was reached',
+    answers: { 202: s.accepted, 200: s.runOutcome },
+  },
   cancelRuns: {
     method: 'POST',
     path: '/runs/cancel',

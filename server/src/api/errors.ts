@@ -44,6 +44,7 @@ export const PROBLEMS = {
   unsupported_media_type: [415, 'The body has a type that this route does not read'],
   invalid_request: [422, 'The request is not valid'],
   invalid_definition: [422, 'The workflow definition is not valid'],
+  invalid_fork: [422, 'The run cannot be forked there'],
   invalid_input: [422, 'The input does not match the workflow’s schema'],
   invalid_node_type: [422, 'The node type cannot be registered'],
   unknown_node_type: [422, 'Nobody has registered the node type'],

@@ -190,6 +190,18 @@ export const approvalsQuery = z.strictObject({
   limit,
 })
 
+export const forkBody = z.strictObject({
+  atSeq: z.number().int().min(1).optional().describe('the last event that is copied'),
+  fromStep: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe('a step that was reached: everything up to there is copied'),
+  input: json.optional().describe('instead of the old run’s'),
+  reason: z.string().max(2000).optional(),
+})
+
 const bulkPage = {
   dryRun: z.boolean().default(false).describe('say what it would touch, and touch nothing'),
   limit: z.number().int().min(1).max(500).default(100).describe('runs per call'),

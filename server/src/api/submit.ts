@@ -80,7 +80,7 @@ export function createSubmit(parts: SubmitParts): Submit {
         },
       }),
     }
-    const outcome = await begin(parts, run)
+    const outcome = await beginDurably(parts, run)
     if (outcome.kind === 'key_reused') {
       throw keyReused(submission.idempotency?.key ?? '', submission.idempotency?.route ?? '')
     }
@@ -103,7 +103,7 @@ function inline(parts: SubmitParts, document: Document) {
   return { name: definition.name, version: null, graph, labels: definition.labels ?? {} }
 }
 
-function checkInput(graph: Graph, given: unknown): Json {
+export function checkInput(graph: Graph, given: unknown): Json {
   const input = given === undefined ? {} : normaliseValue(given, 'input')
   const schema = graph.definition.input
   if (!schema) return input
@@ -122,7 +122,10 @@ async function captureVariables(store: Store, workspace: string, graph: Graph): 
 }
 
 /** `begin` by id does nothing the second time, so repeating it settles an unknown outcome either way. */
-async function begin(parts: SubmitParts, run: NewRun): Promise<BeginOutcome> {
+export async function beginDurably(
+  parts: Pick<SubmitParts, 'store' | 'clock'>,
+  run: NewRun,
+): Promise<BeginOutcome> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await parts.store.runs.begin(run)

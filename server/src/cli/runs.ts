@@ -7,6 +7,7 @@ import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { shortId } from './draw.ts'
 import { CliError, EXIT } from './exit.ts'
+import { forkCommand } from './fork.ts'
 import { durationText, type Piece, plain, table } from './paint.ts'
 import { resolveRun } from './reference.ts'
 import { RUN_ARGUMENT, RUN_REFERENCES, sendToRun } from './run-command.ts'
@@ -49,6 +50,7 @@ export function runsCommand(context: CliContext): Command {
   runs.addCommand(whyCommand(context))
   runs.addCommand(bulkCommand(context, 'cancel'))
   runs.addCommand(bulkCommand(context, 'retry'))
+  runs.addCommand(forkCommand(context))
   for (const [verb, description] of [
     ['pause', 'Pauses a run: nothing new starts until it is resumed.'],
     ['resume', 'Lets a paused run go on.'],

@@ -5,6 +5,7 @@
  * Idempotent by the run's id, so that a batch whose outcome is unknown is simply sent again: what is there by then and
  * carries the caller's own id was begun by it.
  */
+import type { RunEvent } from '@weft/engine'
 import type { Pool } from 'pg'
 import { bigintArray, integerArray, jsonArray, textArray, uuidArray } from './binary-array.ts'
 import { blobHashes } from './blob-refs.ts'
@@ -52,6 +53,22 @@ referenced as (
   on conflict do nothing
 )
 select id from begun`
+
+/** With forks in the batch: their copied events, whose times are older than the run. */
+const BEGIN_FORKS = BEGIN.replace(
+  `select id, 1, created_at, 'run.started'`,
+  `select id, 1, (event->>'at')::bigint, 'run.started'`,
+).replace(
+  'referenced as (',
+  `copied as (
+  insert into run_events (run_id, seq, at, type, step_key, round, attempt, data)
+  select run_id, seq, at, type, step_key, round, attempt, data
+  from unnest($19::uuid[], $20::int[], $21::bigint[], $22::text[], $23::text[], $24::int[], $25::int[], $26::json[])
+  as c (run_id, seq, at, type, step_key, round, attempt, data)
+  where run_id in (select id from begun)
+),
+referenced as (`,
+)
 
 const HOLDERS = `
 select k.workspace, k.route, k.key, k.body_hash, k.run_id
@@ -107,7 +124,11 @@ async function beginAll(pool: Pool, batch: readonly NewRun[]): Promise<BeginOutc
 
 /** Ids of the runs that this call has begun. */
 async function insert(pool: Pool, runs: readonly NewRun[]): Promise<Set<string>> {
-  const query = { name: 'begin', text: BEGIN, values: parametersOf(runs) }
+  const copies = runs.flatMap(copiesOf)
+  const query =
+    copies.length === 0
+      ? { name: 'begin', text: BEGIN, values: parametersOf(runs) }
+      : { name: 'begin_forks', text: BEGIN_FORKS, values: [...parametersOf(runs), ...copyColumns(copies)] }
   try {
     return idsOf(await pool.query<{ id: string }>(query))
   } catch (error) {
@@ -155,10 +176,12 @@ async function holdersOf(
 function parametersOf(runs: readonly NewRun[]): Buffer[] {
   const events: string[] = []
   const references: { runId: string; workspace: string; hash: string }[] = []
-  for (const { id: runId, workspace, started } of runs) {
+  for (const { id: runId, workspace, started, copied } of runs) {
     const text = JSON.stringify(started)
     events.push(text)
     for (const hash of blobHashes(started, text)) references.push({ runId, workspace, hash })
+    if (!copied) continue
+    for (const hash of blobHashes(copied, JSON.stringify(copied))) references.push({ runId, workspace, hash })
   }
   return [
     uuidArray(runs.map((run) => run.id)),
@@ -167,7 +190,7 @@ function parametersOf(runs: readonly NewRun[]): Buffer[] {
     integerArray(runs.map((run) => run.version)),
     textArray(runs.map((run) => run.graph)),
     textArray(runs.map((run) => JSON.stringify(run.started.labels))),
-    bigintArray(runs.map((run) => run.started.at)),
+    bigintArray(runs.map((run) => run.started.forkedFrom?.at ?? run.started.at)),
     jsonArray(runs.map((run) => JSON.stringify(run.started.input))),
     jsonArray(events),
     jsonArray(runs.map((run) => (run.started.parent ? JSON.stringify(run.started.parent) : null))),
@@ -181,3 +204,23 @@ function parametersOf(runs: readonly NewRun[]): Buffer[] {
     textArray(references.map((reference) => reference.hash)),
   ]
 }
+
+interface Copy {
+  readonly runId: string
+  readonly seq: number
+  readonly event: RunEvent
+}
+
+const copiesOf = ({ id, copied }: NewRun): Copy[] =>
+  (copied ?? []).map((event, index) => ({ runId: id, seq: index + 2, event }))
+
+const copyColumns = (copies: readonly Copy[]): Buffer[] => [
+  uuidArray(copies.map(({ runId }) => runId)),
+  integerArray(copies.map(({ seq }) => seq)),
+  bigintArray(copies.map(({ event }) => event.at)),
+  textArray(copies.map(({ event }) => event.type)),
+  textArray(copies.map(({ event }) => ('key' in event ? event.key : null))),
+  integerArray(copies.map(({ event }) => ('round' in event ? event.round : null))),
+  integerArray(copies.map(({ event }) => ('attempt' in event ? event.attempt : null))),
+  jsonArray(copies.map(({ event }) => JSON.stringify(event))),
+]

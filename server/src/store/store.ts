@@ -27,6 +27,8 @@ export interface NewRun {
   readonly graph: string
   /** Event 1: `run.started`. */
   readonly started: Extract<RunEvent, { type: 'run.started' }>
+  /** Of a fork: the events that follow, copied from another run. */
+  readonly copied?: readonly RunEvent[]
   readonly idempotency?: { readonly route: string; readonly key: string; readonly bodyHash: string }
 }
 

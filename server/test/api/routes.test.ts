@@ -65,6 +65,7 @@ const ROWS: Record<RouteName, Row> = {
   sendMessage: { path: run, body: { name: 'x' } },
   patchRun: { path: run, body: { operations: [{ op: 'remove', path: '/nodes/ask' }], reason: 'away' } },
   listPatches: { path: run },
+  forkRun: { path: run, body: { atSeq: 1 } },
   cancelRuns: { body: { filter: {} } },
   retryRuns: { body: { filter: {} } },
   listDeadLetters: {},

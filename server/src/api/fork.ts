@@ -1,0 +1,96 @@
+/**
+ * A fork: a new run whose log begins as a copy of another one's. The engine says what is copied; this reads the log,
+ * checks the input, and makes the whole beginning durable at once.
+ */
+import { type ForkPoint, forkEvents, type Graph, type RunEvent } from '@weft/engine'
+import type { RunRow } from '../store/store.ts'
+import type { Principal } from './call.ts'
+import { ApiError } from './errors.ts'
+import { bodyHash, keyReused } from './idempotency.ts'
+import type { HandlerParts } from './parts.ts'
+import { beginDurably, checkInput, type Submitted } from './submit.ts'
+import { storeValue } from './values.ts'
+
+const EVENTS_PER_PAGE = 1000
+
+export interface ForkRequest {
+  readonly principal: Principal
+  readonly source: RunRow
+  readonly point: ForkPoint
+  readonly input?: unknown
+  readonly reason?: string
+  readonly idempotencyKey?: string
+}
+
+export async function forkRun(parts: HandlerParts, request: ForkRequest): Promise<Submitted> {
+  const { principal, source, point, reason, idempotencyKey } = request
+  const { workspace } = principal
+  const events = await readLog(parts, source.id)
+  const graphs = await graphsOf(parts, events)
+  const lookup = (hash: string) => graphs.get(hash) as Graph
+  const first = events[0]
+  const input =
+    request.input === undefined || first?.type !== 'run.started'
+      ? undefined
+      : await storeValue(parts, workspace, checkInput(lookup(first.graph), request.input), 'input')
+  const runId = parts.clock.id()
+  const fork = forkEvents(
+    source.id,
+    events,
+    point,
+    {
+      runId,
+      at: parts.clock.now(),
+      actor: principal.actor,
+      ...(reason === undefined ? {} : { reason }),
+      ...(input === undefined ? {} : { input }),
+    },
+    lookup,
+  )
+  if (!fork.ok) throw ApiError.of('invalid_fork', `${fork.message} No run was started.`)
+  await parts.admit(principal, lookup(fork.graph))
+  const route = `POST /runs/${source.id}/fork`
+  const outcome = await beginDurably(parts, {
+    id: runId,
+    workspace,
+    workflow: source.workflow,
+    version: source.version,
+    graph: fork.graph,
+    started: fork.started,
+    copied: fork.rest,
+    ...(idempotencyKey === undefined
+      ? {}
+      : {
+          idempotency: {
+            route,
+            key: idempotencyKey,
+            bodyHash: bodyHash({ point, input: request.input, reason }),
+          },
+        }),
+  })
+  if (outcome.kind === 'key_reused') throw keyReused(idempotencyKey ?? '', route)
+  if (outcome.kind === 'exists' && outcome.runId !== runId) return { id: outcome.runId, created: false }
+  parts.transport.signals.send([{ runId, signal: { kind: 'look' } }]).catch((error: unknown) => {
+    parts.log.warn({ runId, error }, 'a fork could not be announced; its owner finds it within seconds')
+  })
+  return { id: runId, created: true }
+}
+
+async function readLog({ store }: HandlerParts, runId: string): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  for (;;) {
+    const page = await store.runs.events({ runId, afterSeq: events.length, limit: EVENTS_PER_PAGE })
+    for (const { event } of page) events.push(event)
+    if (page.length < EVENTS_PER_PAGE) return events
+  }
+}
+
+async function graphsOf(parts: HandlerParts, events: readonly RunEvent[]): Promise<Map<string, Graph>> {
+  const graphs = new Map<string, Graph>()
+  for (const event of events) {
+    const hash =
+      event.type === 'run.started' ? event.graph : event.type === 'run.patched' ? event.after : null
+    if (hash !== null && !graphs.has(hash)) graphs.set(hash, await parts.graphs.get(hash))
+  }
+  return graphs
+}

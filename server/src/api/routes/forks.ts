@@ -1,0 +1,32 @@
+/** `POST /runs/{id}/fork`: a new run that goes on from where another one stood. */
+import type { Handlers } from '../call.ts'
+import { ApiError } from '../errors.ts'
+import { forkRun } from '../fork.ts'
+import type { HandlerParts } from '../parts.ts'
+import { outcomeOf } from './run-shapes.ts'
+
+export function forkHandlers(parts: HandlerParts): Handlers<'forkRun'> {
+  return {
+    async forkRun({ principal, params, body, idempotencyKey }) {
+      const { atSeq, fromStep, input, reason } = body
+      if ((atSeq === undefined) === (fromStep === undefined)) {
+        throw ApiError.of(
+          'invalid_request',
+          'The body must say where the fork begins, by exactly one of `atSeq` (an event’s number) and `fromStep` (a step that was reached). No run was started.',
+        )
+      }
+      const source = await parts.reader.row(principal.workspace, params.id)
+      const { id, created } = await forkRun(parts, {
+        principal,
+        source,
+        point: atSeq === undefined ? { fromStep: fromStep as string } : { atSeq },
+        input,
+        ...(reason === undefined ? {} : { reason }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      })
+      if (created)
+        return { status: 202, body: { id, status: 'queued' }, headers: { location: `/api/v1/runs/${id}` } }
+      return { status: 200, body: outcomeOf(await parts.reader.row(principal.workspace, id)) }
+    },
+  }
+}
