@@ -391,6 +391,7 @@ export const ROUTES = {
     method: 'POST',
     path: '/dead-letters/:id/replay',
     role: 'operator',
+    limited: true,
     body: s.emptyBody,
     summary: 'Retry the run of a dead letter',
     answers: commandAnswers,

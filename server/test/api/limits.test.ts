@@ -91,6 +91,15 @@ test('retrying a run starts work, too', async () => {
   expect((await world.post(`/runs/${id}/retry`)).body.code).toBe('rate_limited')
 })
 
+test('so does replaying a dead letter', async () => {
+  const { world } = await limitedWorld('{"key":1}')
+  const id = await world.run({ boom: { type: 'fail', with: { message: 'it broke' } } })
+  await world.ended(id)
+  const [letter] = (await world.get('/api/v1/dead-letters')).body.items
+  const replayed = await world.post(`/api/v1/dead-letters/${encodeURIComponent(letter.id)}/replay`)
+  expect([replayed.status, replayed.body.code]).toEqual([429, 'rate_limited'])
+})
+
 test('the document says which calls are limited', async () => {
   const world = await apiWorld({ coordinator: false })
   const { paths } = (await world.get('/openapi.json')).body

@@ -23,6 +23,8 @@ export function deadLetterHandlers(parts: HandlerParts): Handlers<DeadLetterRout
     },
     async replayDeadLetter(call) {
       const { letter } = await find(parts, call.principal.workspace, call.params.id)
+      const root = await parts.reader.row(call.principal.workspace, letter.root.runId)
+      await parts.admit(call.principal, await parts.graphs.get(root.graph))
       return parts.sendCommand({
         principal: call.principal,
         runId: letter.root.runId,
