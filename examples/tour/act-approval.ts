@@ -45,6 +45,8 @@ export async function approvalAct({ weft, service, paper }: Cast): Promise<void>
   await weft.client.call('POST', `/api/v1/runs/${id}/patches`, {
     body: { operations: WEAVE, reason: 'look twice before releasing' },
   })
+  // Asked for only once the picture shows what is being decided about.
+  while (!following.view()?.steps.some(({ id }) => id === 'look_again')) await pause(LOOK_EVERY_MS)
   following.note(`${paper.paint('bold', '[a]')}pprove  ${paper.paint('bold', '[r]')}eject`)
   const key = await paper.key('a', 'r')
   const { items } = await weft.client.call<{ items: { id: string }[] }>('GET', '/api/v1/approvals', {
