@@ -248,6 +248,7 @@ export class World {
     const controller = new AbortController()
     const ended = Promise.race(endings.map((type) => this.event(runId, type)))
     void ended.then(() => controller.abort())
+    this.#compareWithLog(runId, endings, controller)
     while (!controller.signal.aborted) {
       const taken = await this.transport.tasks.take(
         'hands',
@@ -259,6 +260,17 @@ export class World {
       )
       for (const { task } of taken) await this.complete(task)
     }
+  }
+
+  /** A live message may be lost, as one is when the session breaks behind a commit: who follows looks into the log too. */
+  #compareWithLog(runId: string, endings: readonly RunEvent['type'][], ended: AbortController): void {
+    this.clock.after(COMPARE_EVERY_MS, () => {
+      if (ended.signal.aborted) return
+      void this.events(runId).then((events) => {
+        if (events.some(({ type }) => endings.includes(type))) ended.abort()
+        else this.#compareWithLog(runId, endings, ended)
+      })
+    })
   }
 
   async events(runId: string): Promise<RunEvent[]> {
@@ -300,6 +312,8 @@ export class World {
     await this.coordinator.tick()
   }
 }
+
+const COMPARE_EVERY_MS = 5_000
 
 const named = ({ key, round, attempt }: Task) => ({ key, round, attempt })
 
