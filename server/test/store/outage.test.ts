@@ -27,11 +27,11 @@ test('PostgreSQL is killed and comes back: the pool heals, the owner knows, no a
   await session.claim(EVERY_PARTITION)
 
   const racing = Array.from({ length: 200 }, () => newRun())
-  const outcomes = racing.map((run) => store.runs.begin(run))
+  const outcomes = Promise.allSettled(racing.map((run) => store.runs.begin(run)))
   process.kill(server.pid, 'SIGKILL')
   await session.ended
   expect(await failureOf(session.append([appendOf(accepted[0]!)]))).toBeInstanceOf(SessionLost)
-  const settled = await Promise.allSettled(outcomes)
+  const settled = await outcomes
   for (const result of settled) {
     if (result.status === 'fulfilled') continue
     expect(result.reason).toBeInstanceOf(StoreError)
