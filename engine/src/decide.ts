@@ -70,7 +70,7 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
   return {
     kind: 'decided',
     events: work.events,
-    effects: newlyOwed(work, signal, phaseBefore),
+    effects: newlyOwed(work, phaseBefore),
     ...(work.verdict ? { verdict: work.verdict } : {}),
     blobs: [...work.blobs].map(([hash, text]) => ({ hash, text })),
     opened: work.opened,
@@ -228,7 +228,7 @@ function exceeded(work: Draft, code: string, limit: string, figure: number, what
   })
 }
 
-function newlyOwed(work: Draft, _signal: Signal, phaseBefore: RunState['phase']['kind']): Effect[] {
+function newlyOwed(work: Draft, phaseBefore: RunState['phase']['kind']): Effect[] {
   const { state } = work
   const effects: Effect[] = work.cancelledChildren.map((childId) => ({ kind: 'cancel_child', childId }))
   if (isFinished(state)) {

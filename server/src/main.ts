@@ -16,6 +16,7 @@ import type { Config } from './config.ts'
 import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
 import { createIdleMemory, ownHeap } from './idle-memory.ts'
 import { createLog, type Log } from './log.ts'
+import { portInUse, requireFreePort } from './port.ts'
 import { ensureApiKey, ensureMasterKeys, refuseSecondServer, writeServerFile } from './server-file.ts'
 import type { Service } from './service.ts'
 import type { StopSignals } from './stop-signals.ts'
@@ -64,16 +65,6 @@ export interface Weft {
   stop(): Promise<void>
 }
 
-export class PortInUse extends Error {
-  override readonly name = 'PortInUse'
-  readonly code = 'port_in_use'
-  constructor(host: string, port: number) {
-    super(
-      `port ${port} of ${host} is in use by another program. Stop that one, or choose another port: WEFT_PORT=${port + 1}, or WEFT_PORT=0 for a free one.`,
-    )
-  }
-}
-
 /** Starts everything, or rejects with a sentence for the person at the terminal and leaves nothing behind. */
 export async function startWeft(config: Config, options: StartOptions = {}): Promise<Weft> {
   const clock = options.clock ?? systemClock()
@@ -86,6 +77,7 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
     modules.catch(() => {})
     await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
     await refuseSecondServer(config.dataDirectory, clock)
+    await requireFreePort(config)
     const file = {
       url: `http://${bracketed(config.host)}:${config.port}`,
       pid: process.pid,
@@ -388,12 +380,6 @@ class Started {
       }
     }
   }
-}
-
-function portInUse(error: unknown, config: Config): PortInUse | null {
-  return (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-    ? new PortInUse(config.host, config.port)
-    : null
 }
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)

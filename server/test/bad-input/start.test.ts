@@ -1,6 +1,6 @@
 /** What the machine under a server can have wrong: the port, the data directory, the disk. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
+import { existsSync, mkdtempSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,14 +29,16 @@ test('a port in use, then data of another PostgreSQL: a sentence each, exit 1, n
   expect(inUse.err).toContain(`port ${port} of 127.0.0.1 is in use`)
   expect(inUse.err).toContain(`WEFT_PORT=${Number(port) + 1}`)
 
-  const version = join(other, 'postgres', 'PG_VERSION')
+  expect(existsSync(join(other, 'postgres')), 'no database was made for nothing').toBe(false)
+  await first.stop()
+
+  const version = join(directory, 'postgres', 'PG_VERSION')
   await writeFile(version, '15\n')
-  const older = await serve(other)
+  const older = await serve(directory)
   expect(older.code).toBe(1)
   expect(older.err).toMatch(/PostgreSQL 15.*PostgreSQL 18/s)
   expect(older.err).toContain('WEFT_DATA_DIR')
   expect(await readFile(version, 'utf8')).toBe('15\n')
-  await first.stop()
 })
 
 /** Where this process may not mount a file system of its own, null. */
