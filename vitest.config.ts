@@ -10,7 +10,7 @@ export default defineConfig({
     ],
     testTimeout: 60_000, // the hang guard; no test waits by time
     hookTimeout: 60_000,
-    globalSetup: ['server/test/global-postgres.ts'],
+    globalSetup: ['server/test/global-redis.ts', 'server/test/global-postgres.ts'],
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -10,8 +10,8 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-export async function testDatabase(): Promise<TestDatabase> {
-  const server = inject('postgresUrl')
+/** `server`: another one than that of this test run. */
+export async function testDatabase(server: string = inject('postgresUrl')): Promise<TestDatabase> {
   const name = `weft_test_${randomBytes(6).toString('hex')}`
   await run(server, `create database ${name}`)
   const url = new URL(server)

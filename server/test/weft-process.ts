@@ -9,12 +9,13 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { get } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { processTree } from './os-process.ts'
+
+export { freePort } from './servers/free-port.ts'
 
 const CLI = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 /** A server that is not ready after this is broken; the error carries what it printed. */
@@ -56,17 +57,6 @@ export async function removeDataDirectory(directory: string): Promise<void> {
 }
 
 export const newApiKey = (): string => `weft_${randomBytes(24).toString('hex')}`
-
-/** A port of this machine that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await new Promise<number>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port))
-  })
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
-}
 
 /** The address of the PostgreSQL that a server brought, as its data directory tells. */
 export function databaseUrlOf(dataDirectory: string): string {

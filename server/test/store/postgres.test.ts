@@ -1,12 +1,29 @@
-/** The store's conformance suite on PostgreSQL. */
+/** The store's conformance suite on PostgreSQL: the one that Weft brings, and the oldest supported one of this machine. */
 import pg from 'pg'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { openStore } from '../../src/store/postgres.ts'
 import { testDatabase } from '../postgres.ts'
+import { type OlderPostgresServer, startOlderPostgres } from '../servers/older-postgres.ts'
+import { findOlderPostgres } from '../servers/programs.ts'
 import { storeSuite } from '../suites/store.ts'
+import type { OpenedStore } from '../suites/store-fixture.ts'
 
-storeSuite('PostgreSQL', async () => {
-  const database = await testDatabase()
+storeSuite('PostgreSQL', () => openOn())
+
+const older = findOlderPostgres()
+describe.skipIf(older === null)('the oldest supported server', () => {
+  let server: OlderPostgresServer
+  beforeAll(async () => {
+    server = await startOlderPostgres(older!)
+  })
+  afterAll(() => server?.stop())
+
+  storeSuite(`PostgreSQL ${older?.major}`, () => openOn(server.url))
+})
+
+async function openOn(server?: string): Promise<OpenedStore> {
+  const database = await testDatabase(server)
   const clock = systemClock()
   const open = (applicationName: string) =>
     openStore({ url: database.url, clock, applicationName, poolSize: 4 })
@@ -32,4 +49,4 @@ storeSuite('PostgreSQL', async () => {
       await database.drop()
     },
   }
-})
+}
