@@ -72,12 +72,15 @@ export function validateSource(
 }
 
 /** Problems about a key itself, whose value may be fine. */
-const ABOUT_KEYS: ReadonlySet<string> = new Set(['unknown_key', 'invalid_id', 'reserved', 'invalid_case'])
+const ABOUT_KEYS: ReadonlySet<string> = new Set(['unknown_key', 'reserved', 'invalid_case'])
 
-/** In the map form of `needs` the source of an edge is a key, in the other forms it is a value. */
-const isAboutKey = ({ code, pointer, offset }: Problem): boolean =>
-  offset === undefined &&
-  (ABOUT_KEYS.has(code) || ((code === 'unknown_step' || code === 'cycle') && /\/needs\/[^/]+$/.test(pointer)))
+/** In the map form of nodes and of `needs` a node's id is a key, in the other forms it is a value. */
+function isAboutKey({ code, pointer, offset }: Problem): boolean {
+  if (offset !== undefined) return false
+  if (code === 'invalid_id') return !/\/\d+\/id$/.test(pointer)
+  if (code === 'unknown_step' || code === 'cycle') return /\/needs\/[^/]+$/.test(pointer)
+  return ABOUT_KEYS.has(code)
+}
 
 function placed(problems: readonly Problem[], source: Source): Problem[] {
   return problems

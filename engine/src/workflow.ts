@@ -58,29 +58,38 @@ function partialForm(value: JsonObject, problems: readonly Problem[]): NormalFor
   const wrong = new Set<string>()
   let found = problems
   for (let round = 0; round < MAX_CUTS; round++) {
-    for (const { pointer, code } of found) if (code !== 'missing_key') wrong.add(pointer)
+    for (const { pointer, code } of found) if (isToCut(code)) wrong.add(pointer)
     const left = cutOut(value, wrong) as JsonObject
     if (!isObject(left.nodes) && !Array.isArray(left.nodes)) return null
     const normaliser = new Normaliser()
     const shape = shapeProblems(definitionSchema, left, '')
     const definition = normaliser.definition(left)
     found = [...shape, ...normaliser.problems].filter(
-      ({ pointer, code }) => code !== 'missing_key' && !wrong.has(pointer),
+      ({ pointer, code }) => isToCut(code) && !wrong.has(pointer),
     )
     if (found.length === 0) return { definition, toAuthor: (pointer) => normaliser.toAuthor(pointer) }
   }
   return null
 }
 
-/** What an id should look like, and what to write instead. */
-export function idMessage(id: string): string {
+/** A node with a wrong id is judged under the id that was meant, and what is missing cannot be cut out. */
+const isToCut = (code: string): boolean => code !== 'missing_key' && code !== 'invalid_id'
+
+/** The id that was probably meant, such as `send_mail` for `send-Mail`. */
+function guessedId(id: string): string | null {
   const guess = id
     .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
     .toLowerCase()
     .replace(/[^a-z0-9_]+/g, '_')
     .replace(/^[^a-z]+/, '')
     .slice(0, 63)
-  const advice = ID_PATTERN.test(guess) ? ` Write \`${guess}\`.` : ''
+  return ID_PATTERN.test(guess) ? guess : null
+}
+
+/** What an id should look like, and what to write instead. */
+export function idMessage(id: string): string {
+  const guess = guessedId(id)
+  const advice = guess === null ? '' : ` Write \`${guess}\`.`
   if (id.includes('-'))
     return `In \`${id.slice(0, 80)}\` the hyphen would be a minus in expressions; ids have underscores.${advice}`
   return `\`${id.slice(0, 80)}\` is no id of a node: ids begin with a small letter and have small letters, digits and underscores, at most 63.${advice}`
@@ -130,12 +139,15 @@ class Normaliser {
     const written = holder.nodes
     const result: Record<string, NodeDefinition> = {}
     const places = new Map<string, Place>()
+    const names = new Names()
     if (Array.isArray(written)) {
+      for (const node of written) if (isObject(node) && typeof node.id === 'string') names.add(node.id)
       for (const [index, node] of written.entries()) {
-        const id = isObject(node) ? node.id : undefined
-        if (!isObject(node) || typeof id !== 'string') continue
+        const written = isObject(node) ? node.id : undefined
+        if (!isObject(node) || typeof written !== 'string') continue
         const author = `${at.author}/nodes/${index}`
-        if (!this.#acceptId(id, `${author}/id`)) continue
+        const id = this.#acceptId(written, names, `${author}/id`)
+        if (id === null) continue
         if (places.has(id)) {
           this.#report('duplicate_id', `There are two nodes \`${id}\`; ids are unique.`, `${author}/id`)
           continue
@@ -143,35 +155,39 @@ class Normaliser {
         const place = { normal: `${at.normal}/nodes/${id}`, author }
         this.#origins.set(place.normal, author)
         places.set(id, place)
-        result[id] = this.#node(node, place, depth)
+        result[id] = this.#node(node, place, names, depth)
       }
     } else if (isObject(written)) {
-      for (const [id, node] of Object.entries(written)) {
-        const place = below(at, 'nodes', id)
-        if (!this.#acceptId(id, place.author) || !isObject(node)) continue
-        if (at.normal !== at.author) this.#origins.set(place.normal, place.author)
+      for (const id of Object.keys(written)) names.add(id)
+      for (const [key, node] of Object.entries(written)) {
+        const { author } = below(at, 'nodes', key)
+        const id = this.#acceptId(key, names, author)
+        if (id === null || !isObject(node)) continue
+        const place = { normal: below(at, 'nodes', id).normal, author }
+        if (place.normal !== place.author) this.#origins.set(place.normal, author)
         places.set(id, place)
-        result[id] = this.#node(node, place, depth)
+        result[id] = this.#node(node, place, names, depth)
       }
     }
-    if (Array.isArray(holder.edges)) this.#edges(holder.edges, at, result, places)
+    if (Array.isArray(holder.edges)) this.#edges(holder.edges, at, result, places, names)
     return result
   }
 
-  #acceptId(id: string, pointer: string): boolean {
-    if (ID_PATTERN.test(id)) return true
-    this.#report('invalid_id', idMessage(id), pointer)
-    return false
+  /** The id under which the node is judged, or `null`. */
+  #acceptId(written: string, names: Names, pointer: string): string | null {
+    if (ID_PATTERN.test(written)) return written
+    this.#report('invalid_id', idMessage(written), pointer)
+    return names.meant(written)
   }
 
   #report(code: string, message: string, pointer: string, suggestion?: string): void {
     this.problems.push({ code, message, pointer, ...(suggestion ? { suggestion } : {}) })
   }
 
-  #node(value: JsonObject, at: Place, depth: number): NodeDefinition {
+  #node(value: JsonObject, at: Place, names: Names, depth: number): NodeDefinition {
     const node: Record<string, Json> = { type: textOr(value.type, '') }
     copyPresent(value, node, ['name', 'notes'])
-    const needs = this.#needs(value.needs, at)
+    const needs = this.#needs(value.needs, at, names)
     if (Object.keys(needs).length > 0) node.needs = needs as unknown as Json
     const config = value.with
     if (isObject(config)) {
@@ -197,9 +213,10 @@ class Normaliser {
     return node as unknown as NodeDefinition
   }
 
-  #needs(value: Json | undefined, at: Place): Record<string, Need> {
+  #needs(value: Json | undefined, at: Place, names: Names): Record<string, Need> {
     const needs: Record<string, Need> = {}
-    const add = (id: string, need: Need, author: string): void => {
+    const add = (written: string, need: Need, author: string): void => {
+      const id = names.meant(written) ?? written
       // Such a key would not become a key. Whether the other names exist is seen when the graph is compiled.
       if (id === '__proto__') this.#report('unknown_step', '`__proto__` is not a node.', author)
       else if (Object.hasOwn(needs, id)) this.#report('duplicate_edge', `\`${id}\` is named twice.`, author)
@@ -224,10 +241,12 @@ class Normaliser {
     at: Place,
     nodes: Record<string, NodeDefinition>,
     places: ReadonlyMap<string, Place>,
+    names: Names,
   ): void {
     for (const [index, edge] of edges.entries()) {
       if (!isObject(edge)) continue
-      const { from, to } = edge
+      const from = typeof edge.from === 'string' ? (names.meant(edge.from) ?? edge.from) : edge.from
+      const to = typeof edge.to === 'string' ? (names.meant(edge.to) ?? edge.to) : edge.to
       const author = `${at.author}/edges/${index}`
       let known = true
       for (const [end, id] of [
@@ -294,6 +313,24 @@ class Normaliser {
     this.problems.push(...shapeProblems(bodySchema, config, place.author))
     const { edges: _edges, ...rest } = config
     return { ...rest, nodes: this.nodes(config, place, depth + 1) as unknown as Json }
+  }
+}
+
+/** The ids of one scope as they were written, and the ones that the wrong ones stand for. */
+class Names {
+  readonly #meant = new Map<string, string>()
+  readonly #written = new Set<string>()
+
+  add(id: string): void {
+    this.#written.add(id)
+    const guess = ID_PATTERN.test(id) ? id : guessedId(id)
+    if (guess !== null) this.#meant.set(id, guess)
+  }
+
+  /** `null` for a name that is no node's, and for a wrong one that would be taken for another node. */
+  meant(id: string): string | null {
+    const guess = this.#meant.get(id) ?? null
+    return guess === id || guess === null || !this.#written.has(guess) ? guess : null
   }
 }
 

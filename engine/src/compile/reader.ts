@@ -72,16 +72,15 @@ export class Reader {
 
   template(value: Json, fields: Readonly<Record<string, FieldMode>>, reading: Reading): Template {
     const compiled = compileTemplate(value, fields)
-    if (!compiled.ok) {
-      for (const problem of compiled.problems) {
-        this.#expressionProblem(problem, reading.pointer + problem.pointer, problem.offset)
-      }
-      return EMPTY_TEMPLATE
-    }
-    for (const reference of compiled.template.references) {
+    const { references } = compiled.ok ? compiled.template : compiled
+    for (const reference of references) {
       this.#check(reference, reading, reading.pointer + reference.pointer, reference.offset)
     }
-    return compiled.template
+    if (compiled.ok) return compiled.template
+    for (const problem of compiled.problems) {
+      this.#expressionProblem(problem, reading.pointer + problem.pointer, problem.offset)
+    }
+    return EMPTY_TEMPLATE
   }
 
   #expressionProblem(problem: ExpressionProblem, pointer: string, offset: number): void {

@@ -42,7 +42,12 @@ export interface Template {
 
 export type CompiledTemplate =
   | { readonly ok: true; readonly template: Template }
-  | { readonly ok: false; readonly problems: TemplateProblem[] }
+  | {
+      readonly ok: false
+      readonly problems: TemplateProblem[]
+      /** Of the expressions that are well-formed: what they refer to can be judged beside the problems. */
+      readonly references: readonly TemplateReference[]
+    }
 
 export type Rendered =
   | { readonly ok: true; readonly value: Json }
@@ -83,11 +88,9 @@ export function compileTemplate(
     mode,
   }))
   const piece = compiler.compile(value, '', patterns)
-  if (compiler.problems.length > 0) return { ok: false, problems: compiler.problems }
-  return {
-    ok: true,
-    template: { references: compiler.references, constant: piece.kind === 'constant', piece },
-  }
+  const { problems, references } = compiler
+  if (problems.length > 0) return { ok: false, problems, references }
+  return { ok: true, template: { references, constant: piece.kind === 'constant', piece } }
 }
 
 const unescapePointer = (segment: string): string => segment.replaceAll('~1', '/').replaceAll('~0', '~')

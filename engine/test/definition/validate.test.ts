@@ -160,6 +160,41 @@ describe('an invalid text', () => {
   })
 })
 
+describe('a node whose id is wrong', () => {
+  it('is judged under the id that was meant, and those that need it are not told that it is missing', () => {
+    const text = [
+      'nodes:',
+      '  fetch-user: { type: htp, needs: nobody }',
+      '  tell:',
+      '    type: log',
+      '    needs: fetch-user',
+      '    with: { message: "${{ 1 + }} ${{ steps.nope.output }} ${{ steps.fetch_user.output }}" }',
+      '',
+    ].join('\n')
+    expect(pointed(text)).toEqual([
+      '2: invalid_id fetch-user',
+      '2: unknown_type htp',
+      '2: unknown_step nobody',
+      '6: expression_syntax  ',
+      '6: unknown_step nope',
+    ])
+  })
+
+  it('is never taken for the node that has that id', () => {
+    const text = 'nodes:\n  a-b: { type: log, needs: a_b }\n  a_b: { type: log, needs: a-b }\n'
+    expect(pointed(text)).toEqual(['2: invalid_id a-b', '3: unknown_step a-b'])
+  })
+
+  it('in the list form, with its edges', () => {
+    const text = [
+      'nodes: [{ id: A, type: log }, { id: b, type: log }]',
+      'edges: [{ from: A, to: b }, { from: A, to: c }]',
+      '',
+    ].join('\n')
+    expect(pointed(text)).toEqual(['1: invalid_id A', '2: unknown_step c'])
+  })
+})
+
 describe('YAML that means something else than it looks like', () => {
   const node = (line: string): string => `nodes:\n  a:\n    type: log\n    ${line}\n`
 

@@ -201,8 +201,9 @@ describe('what is refused', () => {
     const definition = JSON.parse(
       '{"nodes":{"__proto__":{"type":"log"},"a":{"type":"log","needs":{"__proto__":"success"}}}}',
     ) as Json
-    expect(problems(definition)).toContain('invalid_id /nodes/__proto__')
-    expect(problems(definition)).toContain('unknown_step /nodes/a/needs/__proto__')
+    expect(problems(definition)).toEqual(['invalid_id /nodes/__proto__'])
+    const dangling = JSON.parse('{"nodes":{"a":{"type":"log","needs":{"__proto__":"success"}}}}') as Json
+    expect(problems(dangling)).toEqual(['unknown_step /nodes/a/needs/__proto__'])
   })
 
   it('bounds how deep bodies nest', () => {
