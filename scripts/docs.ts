@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { cliPage } from './docs/cli-page.ts'
 import { errorsPage } from './docs/errors-page.ts'
 import { nodesPage } from './docs/nodes-page.ts'
+import { operationsPage } from './docs/operations-page.ts'
 import { configurationPage, expressionsPage, metricsPage } from './docs/tables.ts'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -22,6 +23,7 @@ export async function referencePages(): Promise<ReadonlyMap<string, string>> {
     'docs/expressions.md': expressionsPage(),
     'docs/metrics.md': await metricsPage(),
     'docs/nodes.md': await nodesPage(),
+    'docs/operations.md': operationsPage(),
   }
   return new Map(
     await Promise.all(

@@ -41,8 +41,14 @@ export function perform(draft: Draft, command: Command, actor: string): Verdict 
   }
 }
 
-const finishedAs = (state: RunState): Verdict =>
-  refused('run_finished', `The run is ${state.phase.kind} already.`, { status: state.phase.kind })
+const finishedAs = ({ phase }: RunState): Verdict =>
+  refused(
+    'run_finished',
+    `The run has ended: it is ${phase.kind}.${phase.kind === 'completed' ? '' : ' Retry it to let it go on, or fork it.'}`,
+    { status: phase.kind },
+  )
+
+const stoppingRefusal = (what: string): Verdict => refused('run_stopping', `The run is stopping ${what}`)
 
 function cancel(draft: Draft, actor: string): Verdict {
   const { phase } = draft.state
@@ -56,13 +62,15 @@ function pause(draft: Draft, actor: string): Verdict {
   const { phase } = draft.state
   if (isFinished(draft.state)) return finishedAs(draft.state)
   if (phase.kind === 'stopping')
-    return refused('run_stopping', 'The run is stopping; there is nothing left to pause.')
+    return stoppingRefusal('and starts nothing more, so there is nothing to pause.')
   if (phase.kind === 'active') emit(draft, { type: 'run.paused', actor })
   return accepted
 }
 
 function resume(draft: Draft, actor: string): Verdict {
   if (isFinished(draft.state)) return finishedAs(draft.state)
+  if (draft.state.phase.kind === 'stopping')
+    return stoppingRefusal('and cannot be resumed. Retry it when it has ended.')
   if (draft.state.phase.kind !== 'paused')
     return refused('not_paused', 'The run is not paused, so there is nothing to resume.')
   emit(draft, { type: 'run.resumed', actor })
@@ -79,11 +87,14 @@ function retry(draft: Draft, actor: string): Verdict {
     draft.reportAgain = state.phase.kind === 'completed'
     return accepted
   }
+  if (state.phase.kind === 'stopping')
+    return stoppingRefusal('and is not retried before it has ended. Try again in a moment.')
   if (state.phase.kind !== 'failed' && state.phase.kind !== 'cancelled') {
-    return refused(
-      'not_retryable',
-      `Only a failed or cancelled run can be retried; this one is ${state.phase.kind}.`,
-    )
+    const why =
+      state.phase.kind === 'completed'
+        ? 'this one is completed. To perform steps again, fork it.'
+        : 'this one has not ended. Ask why it is where it is, or cancel it first.'
+    return refused('not_retryable', `Only a failed or cancelled run can be retried; ${why}`)
   }
   if (state.parent && !byParent) {
     return refused(
@@ -151,8 +162,7 @@ function receive(draft: Draft, command: Of<'message'>, actor: string): Verdict {
   const { state } = draft
   if (state.messageIds.has(command.messageId)) return { accepted: true, detail: { duplicate: true } }
   if (isFinished(state)) return finishedAs(state)
-  if (state.phase.kind === 'stopping')
-    return refused('run_stopping', 'The run is stopping and takes no more messages.')
+  if (state.phase.kind === 'stopping') return stoppingRefusal('and takes no more messages.')
   const message = { name: command.name, correlationKey: command.correlationKey ?? null, data: command.data }
   // Waits stand in the order in which they were opened: the oldest that matches takes the message.
   for (const key of state.waits.values()) {

@@ -31,10 +31,16 @@ export function checkPatch(
   types: NodeTypes,
 ): CheckedPatch {
   const { kind } = state.phase
-  if (kind === 'completed' || kind === 'stopping') {
+  if (kind === 'stopping') {
+    return refused(
+      'run_stopping',
+      'The run is stopping. Once it has ended as failed or cancelled it can be patched and retried; try again then.',
+    )
+  }
+  if (kind === 'completed') {
     return refused(
       'run_finished',
-      `The run is ${kind}; only a run that can still go on takes a patch. Start another run, of a definition that has the change.`,
+      'The run is completed; only a run that can still go on takes a patch. Start another run, of a definition that has the change.',
     )
   }
   if (state.patchCount >= state.graph.limits.patches) {

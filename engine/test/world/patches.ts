@@ -80,6 +80,7 @@ const WRONG: readonly Make[] = [
 /** Every code with which a run can refuse a patch. */
 export const REFUSALS: readonly string[] = [
   'run_finished',
+  'run_stopping',
   'patch_malformed',
   'patch_does_not_apply',
   'patch_test_failed',

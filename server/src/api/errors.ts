@@ -80,6 +80,10 @@ const VERDICT_STATUS: Readonly<Record<string, number>> = {
   patch_unknown_version: 422,
 }
 
+/** The HTTP status that comes with a code, of the API or of the engine. */
+export const statusOfCode = (code: string): number =>
+  (Object.hasOwn(PROBLEMS, code) ? PROBLEMS[code as ProblemCode][0] : VERDICT_STATUS[code]) ?? 409
+
 export interface ProblemBody {
   readonly type: string
   readonly title: string
@@ -127,7 +131,7 @@ export class ApiError extends Error {
   /** The coordinator's refusal of a command, with the engine's own code and sentence. */
   static refused(code: string, detail: string, details?: Json): ApiError {
     const known = Object.hasOwn(PROBLEMS, code) ? PROBLEMS[code as ProblemCode] : null
-    const status = known?.[0] ?? VERDICT_STATUS[code] ?? 409
+    const status = statusOfCode(code)
     const title = known?.[1] ?? PROBLEMS.command_refused[1]
     return new ApiError(code, status, title, detail, details === undefined ? {} : { details })
   }

@@ -7,8 +7,9 @@
  */
 import type { Json, JsonObject } from '@weft/engine'
 import { z } from 'zod'
-import { ROUTES, type RouteContract } from './contract.ts'
+import { ROUTES, type RouteContract, type RouteName } from './contract.ts'
 import { PROBLEMS } from './errors.ts'
+import { refusalsOf } from './operations.ts'
 import * as schemas from './schemas.ts'
 
 const PREFIX = '/api/v1'
@@ -31,7 +32,7 @@ const REQUEST_ID = {
 export function openApiDocument(version: string): JsonObject {
   const registry = registeredSchemas()
   const paths: Record<string, Record<string, Json>> = {}
-  for (const [name, contract] of Object.entries(ROUTES) as [string, RouteContract][]) {
+  for (const [name, contract] of Object.entries(ROUTES) as [RouteName, RouteContract][]) {
     const path = `${contract.ops ? '' : PREFIX}${contract.path.replaceAll(/:(\w+)/g, '{$1}')}`
     paths[path] ??= {}
     paths[path][contract.method.toLowerCase()] = operation(name, contract, registry)
@@ -105,19 +106,25 @@ function schemaOf(schema: z.ZodType, registry: Registry): JsonObject {
     : { $ref: `#/components/schemas/${id}` }
 }
 
-function operation(name: string, contract: RouteContract, registry: Registry): JsonObject {
+function operation(name: RouteName, contract: RouteContract, registry: Registry): JsonObject {
   const body = contract.body && requestBody(contract, contract.body, registry)
   return {
     operationId: name,
     tags: [contract.ops ? 'ops' : (contract.path.split('/')[1] as string)],
     summary: contract.summary,
-    ...(contract.alias === undefined ? {} : { description: `Also as \`${PREFIX}${contract.alias}\`.` }),
+    ...descriptionOf(name, contract),
     ...(contract.role === 'open' ? {} : { 'x-weft-role': contract.role }),
     security: contract.role === 'open' ? [] : [{ key: [] }],
     parameters: parametersOf(contract),
     ...(body ? { requestBody: body } : {}),
     responses: responsesOf(contract, registry),
   }
+}
+
+function descriptionOf(name: RouteName, { alias }: RouteContract): { description?: string } {
+  const also = alias === undefined ? null : `Also as \`${PREFIX}${alias}\`.`
+  const sentences = [also, refusalsOf(name)].filter((sentence) => sentence !== null)
+  return sentences.length === 0 ? {} : { description: sentences.join(' ') }
 }
 
 function parametersOf(contract: RouteContract): JsonObject[] {

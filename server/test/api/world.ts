@@ -236,8 +236,8 @@ export class ApiWorld {
     return this.transport.tasks.report([{ taskId: id, runId, signal }])
   }
 
-  fail({ id, runId, key, round, attempt }: Task): Promise<void> {
-    const error = { code: 'broken', message: 'it broke', retryable: false }
+  fail({ id, runId, key, round, attempt }: Task, retryable = false): Promise<void> {
+    const error = { code: 'broken', message: 'it broke', retryable }
     const signal = {
       kind: 'failed',
       key,
@@ -248,6 +248,12 @@ export class ApiWorld {
       worker: 'hands',
     } as const
     return this.transport.tasks.report([{ taskId: id, runId, signal }])
+  }
+
+  async end(): Promise<void> {
+    await this.api.stop()
+    await this.coordinator?.stop()
+    await this.transport.close()
   }
 
   async count(): Promise<number> {
@@ -294,13 +300,15 @@ afterAll(async () => {
 
 /** A world for one test; everything ends with it. */
 export async function apiWorld(settings: ApiWorldSettings = {}): Promise<ApiWorld> {
+  const world = await startedWorld(settings)
+  onTestFinished(() => world.end())
+  return world
+}
+
+/** A world that outlives a test: who starts it ends it. */
+export async function startedWorld(settings: ApiWorldSettings = {}): Promise<ApiWorld> {
   const { store } = await sharedStore()
   const world = new ApiWorld(store, settings)
   await world.coordinator?.start()
-  onTestFinished(async () => {
-    await world.api.stop()
-    await world.coordinator?.stop()
-    await world.transport.close()
-  })
   return world
 }
