@@ -90,7 +90,16 @@ export async function runProgram(
     await program.parseAsync(argv, { from: 'user' })
   } catch (error) {
     process.exitCode = report(error, context, argv.includes('--json'))
+    if (error instanceof CommanderError && error.code === 'commander.unknownCommand')
+      context.terminal.err.write(nounsWith(program, argv))
   }
+}
+
+/** A verb without its noun, such as `weft retry`: says whose verb it is. */
+function nounsWith(program: Command, argv: readonly string[]): string {
+  const nouns = program.commands.filter(({ commands }) => commands.some((verb) => verb.name() === argv[0]))
+  if (nouns.length === 0) return ''
+  return `There is ${nouns.map((noun) => `\`weft ${noun.name()} ${argv[0]}\``).join(', ')}.\n`
 }
 
 function report(error: unknown, { terminal }: CliContext, isJson: boolean): number {

@@ -130,9 +130,11 @@ async function reportOutcome(session: Session, client: Client, id: string): Prom
     session.line(`${session.paint('green', 'completed')}  ${id}`)
     if (run.output !== null) session.json(run.output)
   } else if (run.status === 'failed') {
-    const step = run.steps.find((candidate) => candidate.status === 'failed' && !candidate.handled)
     session.line(`${session.paint('red', 'failed')}  ${id}`)
-    session.line(`${step ? `step ${step.id}: ` : ''}${run.error?.code}: ${run.error?.message}`)
+    const message = run.error?.message ?? ''
+    const step = run.steps.find((candidate) => candidate.status === 'failed' && !candidate.handled)
+    const place = step && !message.includes(`\`${step.id}\``) ? `step ${step.id}: ` : ''
+    session.line(`${place}${run.error?.code}: ${message}`)
     session.notice(
       `Look closer: weft why ${id}, weft logs ${id}. Try again from the failure: weft runs retry ${id}.`,
     )

@@ -319,7 +319,7 @@ async function why(session: Session, reference: string): Promise<number> {
       `  ${paint('cyan', plain(token.token))}  ${plain(token.text)} ${paint('dim', `(for ${durationText(now - token.since)}${until})`)}`,
     )
   }
-  if (answer.tokens.length === 0 && answer.stuckReason === null)
+  if (answer.tokens.length === 0 && answer.hints.length === 0)
     session.line('  It is finished: nothing is left to wait for.')
   for (const hint of answer.hints) session.line(`  ${paint('yellow', '!')} ${plain(hint)}`)
   return 0

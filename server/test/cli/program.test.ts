@@ -129,6 +129,13 @@ describe('run', () => {
   test('ends with 1 when the run failed, and names the step', async () => {
     const { code, out } = await cli('run', 'fails.yaml')
     expect([code, out]).toEqual([1, expect.stringMatching(/^failed[\s\S]*step boom: .*it broke/)])
+    const why = await cli('why', '@last:fails')
+    expect(why.out).toMatch(/is failed\n.*it broke\. `weft runs retry [0-9a-f-]{36}`/)
+  })
+
+  test('a verb without its noun is told whose verb it is', async () => {
+    const { code, err } = await cli('retry', '@last')
+    expect([code, err]).toEqual([2, expect.stringContaining('There is `weft runs retry`.')])
   })
 
   test('ends with 2 for a file with problems, shows all of them, and stores nothing', async () => {

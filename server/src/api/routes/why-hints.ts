@@ -14,6 +14,13 @@ export function hintsFor(
       `The run is in quarantine, because working on it failed: ${row.stuckReason} Nothing moves it until \`weft recover ${row.id}\` (POST /runs/${row.id}/recover) lets it try again.`,
     )
   }
+  if (row.status === 'failed' && row.error !== null) {
+    const goOn =
+      row.parent === null
+        ? `\`weft runs retry ${row.id}\` (POST /runs/${row.id}/retry) goes on from there, once the cause is mended; a patch may mend it in the run itself.`
+        : `Its parent ${row.parent.runId} has taken this result; retry the parent, and it retries this run.`
+    hints.push(`It failed with ${row.error.code}: ${sentence(row.error.message)} ${goOn}`)
+  }
   const served = parts.nodeTypes.served()
   const wanted = new Set(tokens.filter((token) => token.waitsFor === 'worker').map((token) => token.type))
   for (const type of wanted) {
@@ -24,3 +31,5 @@ export function hintsFor(
   }
   return hints
 }
+
+const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
