@@ -68,10 +68,11 @@ export const decideCommand = (context: CliContext, decision: 'approve' | 'reject
           },
         )
         if (session.isJson) session.json({ ...answer, approvalId: approval.id, runId: approval.runId })
-        else
-          session.line(
-            `${decision === 'approve' ? 'approved' : 'rejected'}  ${plain(approval.title)}  ${session.paint('dim', approval.runId)}`,
-          )
+        else {
+          const decided = decision === 'approve' ? 'approved' : 'rejected'
+          const what = answer.accepted ? decided : 'stored, and not answered yet'
+          session.line(`${what}  ${plain(approval.title)}  ${session.paint('dim', approval.runId)}`)
+        }
         return 0
       }),
     )

@@ -2,22 +2,13 @@
  * What a person with a terminal and a script with an API key have: one real server with its own PostgreSQL, the outside
  * world that it calls, the command line.
  */
-import { spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Json } from '@weft/engine'
 import { type ExampleService, startService } from '../../../examples/service/service.ts'
 import { Client } from '../../src/cli/client.ts'
 import { freePort, newApiKey, newDataDirectory, removeDataDirectory, WeftProcess } from '../weft-process.ts'
-
-const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-
-export interface Ended {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
+import { type Ended, weft } from '../weft-program.ts'
 
 /** A run as the API shows it, as far as these tests look. */
 export interface Outcome {
@@ -26,28 +17,6 @@ export interface Outcome {
   readonly output: Json
   readonly error: { readonly code: string; readonly message: string } | null
   readonly labels: Readonly<Record<string, string>>
-}
-
-/** The program in a process of its own. */
-export function weft(
-  args: readonly string[],
-  cwd: string,
-  environment: Readonly<Record<string, string>>,
-): Promise<Ended> {
-  const child = spawn(process.execPath, [CLI, ...args], {
-    cwd,
-    env: { PATH: process.env.PATH ?? '', HOME: cwd, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let out = ''
-  let err = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    err += text
-  })
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })))
 }
 
 export class Ground {

@@ -8,7 +8,8 @@ import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { Client } from '../../src/cli/client.ts'
 import { freePort, newApiKey, newDataDirectory, removeDataDirectory, WeftProcess } from '../weft-process.ts'
-import { type Outcome, weft } from './ground.ts'
+import { weft } from '../weft-program.ts'
+import type { Outcome } from './ground.ts'
 
 const run = promisify(execFile)
 

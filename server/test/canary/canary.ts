@@ -5,7 +5,6 @@
  * user's own puts it into log lines, progress, records, blobs and errors; a code step throws what it was given; somebody
  * copies an output into a patch. Then the database, the data directory, logs, live messages, API and CLI are searched.
  */
-import { spawn } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,8 +16,8 @@ import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { startWeft, type Weft } from '../../src/main.ts'
 import { databaseUrlOf, newDataDirectory, removeDataDirectory } from '../weft-process.ts'
+import { weft as runWeft } from '../weft-program.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const DEFINE = fileURLToPath(new URL('../../src/nodes/index.ts', import.meta.url))
 
 /** Letters at both ends survive every escaping but base64; what is between them is written differently by each. */
@@ -232,13 +231,11 @@ async function searchCli(weft: Weft): Promise<string[]> {
   ]
   const outputs = await Promise.all(
     commands.map(async (args) => {
-      const child = spawn(process.execPath, [CLI, ...args, '--url', weft.url, '--api-key', weft.apiKey], {
-        env: { PATH: process.env.PATH ?? '', HOME: weft.config.dataDirectory },
+      const { out, err } = await runWeft(args, weft.config.dataDirectory, {
+        WEFT_URL: weft.url,
+        WEFT_API_KEY: weft.apiKey,
       })
-      let text = ''
-      child.stdout.on('data', (chunk: Buffer) => (text += chunk))
-      child.stderr.on('data', (chunk: Buffer) => (text += chunk))
-      await new Promise((resolve) => child.on('close', resolve))
+      const text = out + err
       if (text.trim() === '') throw new Error(`weft ${args.join(' ')} said nothing`)
       return [args, text] as const
     }),
