@@ -35,6 +35,7 @@ import { deadLetterHandlers } from './routes/dead-letters.ts'
 import { documentHandlers } from './routes/document.ts'
 import { forkHandlers } from './routes/forks.ts'
 import { keyHandlers } from './routes/keys.ts'
+import { liveHandlers } from './routes/live.ts'
 import { opsHandlers } from './routes/ops.ts'
 import { patchHandlers } from './routes/patches.ts'
 import { runHandlers } from './routes/runs.ts'
@@ -46,6 +47,7 @@ import { idempotencyKey } from './schemas.ts'
 import { storeFailure } from './store-failure.ts'
 import { createSubmit, type Submit } from './submit.ts'
 import { Watch } from './watch.ts'
+import { isForWebSocket, WebSockets } from './websockets.ts'
 
 /** A value of 16 MiB and the envelope around it. */
 export const MAX_BODY_BYTES = 17 * 1024 * 1024
@@ -82,22 +84,31 @@ export function createApi(parts: ApiParts): Api {
     outcomes: new OutcomeWaits({ store, clock, watch, stopping: stopping.signal }),
   }
   const app = createServer(parts)
-  register(app, keys, {
-    ...workflowHandlers(handlerParts),
-    ...submitHandlers(handlerParts),
-    ...runHandlers(handlerParts),
-    ...approvalHandlers(handlerParts),
-    ...variableHandlers(handlerParts),
-    ...patchHandlers(handlerParts),
-    ...credentialHandlers(handlerParts),
-    ...taskHandlers(handlerParts),
-    ...bulkHandlers(handlerParts),
-    ...forkHandlers(handlerParts),
-    ...deadLetterHandlers(handlerParts),
-    ...opsHandlers(handlerParts),
-    ...documentHandlers(handlerParts),
-    ...keyHandlers(handlerParts),
-  })
+  const webSockets = new WebSockets()
+  webSockets.attach(app)
+  const isAnonymous = (name: RouteName, request: FastifyRequest): boolean =>
+    name === 'live' && request.headers.authorization === undefined && webSockets.isUpgrade(request)
+  register(
+    app,
+    { keys, isAnonymous },
+    {
+      ...workflowHandlers(handlerParts),
+      ...submitHandlers(handlerParts),
+      ...runHandlers(handlerParts),
+      ...approvalHandlers(handlerParts),
+      ...variableHandlers(handlerParts),
+      ...patchHandlers(handlerParts),
+      ...credentialHandlers(handlerParts),
+      ...taskHandlers(handlerParts),
+      ...bulkHandlers(handlerParts),
+      ...forkHandlers(handlerParts),
+      ...deadLetterHandlers(handlerParts),
+      ...opsHandlers(handlerParts),
+      ...documentHandlers(handlerParts),
+      ...keyHandlers(handlerParts),
+      ...liveHandlers({ ...handlerParts, webSockets }),
+    },
+  )
 
   let state: 'new' | 'started' | 'stopped' = 'new'
   return {
@@ -147,6 +158,7 @@ function createServer({ clock, log, metrics, settings }: ApiParts): FastifyInsta
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: 'idle',
+    http: { shouldUpgradeCallback: isForWebSocket },
     exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
     genReqId: ({ headers }) => {
@@ -251,11 +263,17 @@ class YamlText {
   }
 }
 
-function register(app: FastifyInstance, keys: Keys, handlers: Handlers): void {
+interface Admission {
+  readonly keys: Keys
+  /** The caller says later who it is: a browser cannot send a key with the request for a WebSocket. */
+  readonly isAnonymous: (name: RouteName, request: FastifyRequest) => boolean
+}
+
+function register(app: FastifyInstance, admission: Admission, handlers: Handlers): void {
   for (const [name, contract] of Object.entries(ROUTES) as [RouteName, RouteContract][]) {
     const handler = handlers[name] as (call: Call) => Promise<Answer> | Answer
     const handle = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-      const principal = await authenticate(keys, name, contract, request)
+      const principal = await authenticate(admission, name, contract, request)
       const answer = await handler({
         principal,
         params: request.params,
@@ -289,7 +307,7 @@ function register(app: FastifyInstance, keys: Keys, handlers: Handlers): void {
 }
 
 async function authenticate(
-  keys: Keys,
+  { keys, isAnonymous }: Admission,
   name: RouteName,
   contract: RouteContract,
   request: FastifyRequest,
@@ -302,6 +320,7 @@ async function authenticate(
     if (name === 'metrics' && !isLocal) await keys.principal(request.headers.authorization)
     return ANONYMOUS
   }
+  if (isAnonymous(name, request)) return ANONYMOUS
   const principal = await keys.principal(request.headers.authorization)
   requireRole(principal, contract.role, `${contract.method} ${contract.path}`)
   return principal

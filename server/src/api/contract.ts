@@ -5,6 +5,7 @@
  * Invariant: what is not here cannot be called, and a route without a handler does not compile.
  */
 import type { z } from 'zod'
+import { liveClientMessage, liveServerMessage } from './live-messages.ts'
 import * as s from './schemas.ts'
 import * as t from './task-schemas.ts'
 
@@ -27,6 +28,8 @@ export interface RouteContract {
   /** Media types of the good answer where it is not JSON, or not only. */
   readonly types?: readonly string[]
   readonly answers: Readonly<Record<number, z.ZodType | string>>
+  /** What is said after the upgrade to WebSocket: JSON texts of these shapes. */
+  readonly messages?: { readonly client: z.ZodType; readonly server: z.ZodType }
   readonly ops?: true
 }
 
@@ -192,6 +195,16 @@ export const ROUTES = {
       'The run’s log: a page as JSON, or the log and what follows as server-sent events (Accept: text/event-stream)',
     types: ['application/json', 'text/event-stream'],
     answers: { 200: s.runEvents, 204: 'the stream is at its end' },
+  },
+  live: {
+    method: 'GET',
+    path: '/live',
+    role: 'viewer',
+    summary:
+      'WebSocket: follow runs, or the workspace. Without an upgrade: hints of the workspace as server-sent events (Accept: text/event-stream)',
+    types: ['text/event-stream'],
+    messages: { client: liveClientMessage, server: liveServerMessage },
+    answers: { 101: 'a WebSocket', 200: 'hints: what run has one more event', 426: s.problemBody },
   },
   runGraph: {
     method: 'GET',

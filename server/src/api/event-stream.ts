@@ -1,15 +1,18 @@
-/** Server-sent events: writes what `followRun` yields, at the pace of the reader. */
-import { once } from 'node:events'
+/** Server-sent events: writes what is followed, at the pace of the reader. */
 import type { FastifyReply } from 'fastify'
-import type { Followed } from './follow.ts'
+import type { Clock } from '../clock.ts'
+import type { Followed, WorkspaceNews } from './follow.ts'
+import { attemptText, eventText, hintText } from './live-text.ts'
+import { Outlet, type Pace } from './outlet.ts'
 
-/** A reader that has more than this unread is waited for; the generator gathers meanwhile, within its own bound. */
-const MAX_UNREAD_BYTES = 1024 * 1024
+/** How long a reader that is behind may take what is on its way, when the server stops. */
+const LAST_WORDS_MS = 1_000
 
 export async function writeEventStream(
   reply: FastifyReply,
-  items: AsyncGenerator<Followed>,
+  clock: Clock,
   signal: AbortSignal,
+  follow: (pace: Pace) => AsyncIterable<Followed | WorkspaceNews>,
 ): Promise<void> {
   reply.hijack()
   const { raw } = reply
@@ -20,25 +23,25 @@ export async function writeEventStream(
     'x-accel-buffering': 'no',
   })
   raw.flushHeaders()
+  signal.addEventListener('abort', () => clock.after(LAST_WORDS_MS, () => raw.destroy()), { once: true })
+  const outlet = new Outlet(raw, clock)
   try {
-    for await (const item of items) {
-      if (raw.destroyed) break
-      raw.write(textOf(item))
-      if (raw.writableLength > MAX_UNREAD_BYTES) await once(raw, 'drain', { signal }).catch(() => undefined)
-    }
+    await outlet.pour(follow(outlet), (item) => raw.write(blockOf(item)), signal)
   } finally {
     raw.end()
   }
 }
 
-function textOf(item: Followed): string {
+function blockOf(item: Followed | WorkspaceNews): string {
   switch (item.kind) {
     case 'event':
-      return `id: ${item.seq}\nevent: ${item.event.type}\ndata: ${JSON.stringify({ seq: item.seq, ...item.event })}\n\n`
-    case 'attempt': {
-      const { kind, workspace, ...rest } = item.message
-      return `event: ${kind}\ndata: ${JSON.stringify(rest)}\n\n`
-    }
+      return `id: ${item.seq}\nevent: ${item.event.type}\ndata: ${eventText(item)}\n\n`
+    case 'attempt':
+      return `event: attempt\ndata: ${attemptText(item.message)}\n\n`
+    case 'hint':
+      return `event: hint\ndata: ${hintText(item)}\n\n`
+    case 'missed':
+      return `event: missed\ndata: ${JSON.stringify('fromSeq' in item ? { fromSeq: item.fromSeq } : {})}\n\n`
     case 'quiet':
       return ': nothing new\n\n'
   }

@@ -9,6 +9,7 @@ import type { Json, JsonObject } from '@weft/engine'
 import { z } from 'zod'
 import { ROUTES, type RouteContract, type RouteName } from './contract.ts'
 import { PROBLEMS } from './errors.ts'
+import * as messages from './live-messages.ts'
 import { refusalsOf } from './operations.ts'
 import * as schemas from './schemas.ts'
 
@@ -71,14 +72,15 @@ function isSchema(value: unknown): value is z.ZodType {
   return value instanceof z.ZodType
 }
 
-/** Bodies and answers that have a name of their own; a name is that of the export in `schemas.ts`. */
+/** Bodies and answers that have a name of their own; a name is that of the export. */
 function registeredSchemas(): Registry {
   const used = new Set<unknown>([schemas.problemBody])
-  for (const contract of Object.values<RouteContract>(ROUTES)) {
-    for (const schema of [contract.body, ...Object.values(contract.answers)]) used.add(schema)
+  for (const { body, answers, messages } of Object.values<RouteContract>(ROUTES)) {
+    for (const schema of [body, ...Object.values(answers), messages?.client, messages?.server])
+      used.add(schema)
   }
   const registry: Registry = z.registry<{ id: string }>()
-  for (const [name, schema] of Object.entries(schemas)) {
+  for (const [name, schema] of Object.entries({ ...schemas, ...messages })) {
     if (isSchema(schema) && used.has(schema)) registry.add(schema, { id: componentName(name) })
   }
   return registry
@@ -114,6 +116,14 @@ function operation(name: RouteName, contract: RouteContract, registry: Registry)
     summary: contract.summary,
     ...descriptionOf(name, contract),
     ...(contract.role === 'open' ? {} : { 'x-weft-role': contract.role }),
+    ...(contract.messages
+      ? {
+          'x-weft-messages': {
+            client: schemaOf(contract.messages.client, registry),
+            server: schemaOf(contract.messages.server, registry),
+          },
+        }
+      : {}),
     security: contract.role === 'open' ? [] : [{ key: [] }],
     parameters: parametersOf(contract),
     ...(body ? { requestBody: body } : {}),
@@ -193,7 +203,7 @@ function contentOf(
   answer: z.ZodType | string,
   registry: Registry,
 ): JsonObject {
-  if (status === 204) return {}
+  if (status === 204 || status === 101) return {}
   const json = { schema: isSchema(answer) ? schemaOf(answer, registry) : {} }
   const other = { schema: { type: 'string' } }
   const types = contract.types ?? ['application/json']

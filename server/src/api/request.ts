@@ -40,7 +40,7 @@ export function readBody(contract: RouteContract, body: unknown): unknown {
   if (!contract.body) return undefined
   const result = contract.body.safeParse(body === null ? undefined : body)
   if (result.success) return result.data
-  const problems = result.error.issues.flatMap((issue) => problemsOf(issue, namesOf(contract.body), 'key'))
+  const problems = problemsOfValue(contract.body, result.error)
   const needed =
     body === undefined || body === null
       ? `${contract.method} ${contract.path} needs a JSON body (Content-Type: application/json). `
@@ -49,6 +49,10 @@ export function readBody(contract: RouteContract, body: unknown): unknown {
     problems,
   })
 }
+
+/** Everything that is wrong with a value that came as JSON. */
+export const problemsOfValue = (schema: z.ZodType, error: z.ZodError): Problem[] =>
+  error.issues.flatMap((issue) => problemsOf(issue, namesOf(schema), 'key'))
 
 /** Labels of a definition follow the rules of a submit's. */
 export function problemsOfLabels(given: unknown): Problem[] {

@@ -1,6 +1,6 @@
 /**
- * One subscription to the live lane for the whole API, handed on by run and by command: a message costs one look-up,
- * however many callers wait.
+ * One subscription to the live lane for the whole API, handed on by run, by workspace and by command: a message costs a
+ * look-up for each, however many callers wait.
  *
  * Live messages may be lost (R5 of the lane's contract): every waiter here also looks into the store now and then.
  */
@@ -8,9 +8,11 @@ import type { LiveMessage, Transport } from '../transport/transport.ts'
 
 type RunMessage = Extract<LiveMessage, { kind: 'event' | 'attempt' }>
 type RunListener = (message: RunMessage) => void
+type EventListener = (message: Extract<LiveMessage, { kind: 'event' }>) => void
 
 export class Watch {
   readonly #runs = new Map<string, Set<RunListener>>()
+  readonly #workspaces = new Map<string, Set<EventListener>>()
   readonly #commands = new Map<string, Set<() => void>>()
   readonly #unsubscribe: () => void
 
@@ -21,6 +23,8 @@ export class Watch {
       } else if (message.kind === 'event' || message.kind === 'attempt') {
         const listeners = this.#runs.get(message.runId)
         if (listeners) for (const listener of listeners) listener(message)
+        if (message.kind === 'attempt' || this.#workspaces.size === 0) return
+        for (const listener of this.#workspaces.get(message.workspace) ?? []) listener(message)
       }
     })
   }
@@ -29,18 +33,24 @@ export class Watch {
     return add(this.#runs, runId, listener)
   }
 
+  /** Events of every run of a workspace. */
+  workspace(workspace: string, listener: EventListener): () => void {
+    return add(this.#workspaces, workspace, listener)
+  }
+
   command(commandId: string, listener: () => void): () => void {
     return add(this.#commands, commandId, listener)
   }
 
-  /** How many runs and commands somebody waits for. */
+  /** How many runs, workspaces and commands somebody waits for. */
   get size(): number {
-    return this.#runs.size + this.#commands.size
+    return this.#runs.size + this.#workspaces.size + this.#commands.size
   }
 
   close(): void {
     this.#unsubscribe()
     this.#runs.clear()
+    this.#workspaces.clear()
     this.#commands.clear()
   }
 }

@@ -3,8 +3,9 @@ import type { RunEvent } from '@weft/engine'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Followed, followRun } from '../../src/api/follow.ts'
+import type { Pace } from '../../src/api/outlet.ts'
 import { Watch } from '../../src/api/watch.ts'
-import type { Store } from '../../src/store/store.ts'
+import { type Store, StoreError } from '../../src/store/store.ts'
 import type { LiveMessage, Transport } from '../../src/transport/transport.ts'
 import { type ManualClock, manualClock } from '../coordinator/manual-clock.ts'
 import { ACTS, apiWorld } from './world.ts'
@@ -16,6 +17,8 @@ class Scene {
   readonly #listeners = new Set<(message: LiveMessage) => void>()
   readonly controller = new AbortController()
   reads = 0
+  /** How often the log still fails to answer. */
+  failures = 0
 
   append(type: string): number {
     this.log.push({ type, at: this.log.length } as unknown as RunEvent)
@@ -28,7 +31,17 @@ class Scene {
       listener({ kind: 'event', runId: 'r', workspace: 'w', seq, event })
   }
 
+  /** The reader has more on its way than it may have. */
+  isBehind = false
+
   follow(afterSeq = 0): AsyncGenerator<Followed> {
+    const scene = this
+    const pace: Pace = {
+      get isBehind() {
+        return scene.isBehind
+      },
+      turn: async () => () => {},
+    }
     const live = {
       publish: () => {},
       subscribe: (listener: (message: LiveMessage) => void) => {
@@ -39,6 +52,10 @@ class Scene {
     const runs = {
       events: async (request: { afterSeq: number; limit: number }) => {
         this.reads++
+        if (this.failures > 0) {
+          this.failures--
+          throw new StoreError('database_unavailable', 'gone')
+        }
         return this.log
           .slice(request.afterSeq, request.afterSeq + request.limit)
           .map((event, index) => ({ seq: request.afterSeq + index + 1, event }))
@@ -53,7 +70,7 @@ class Scene {
       watch: new Watch({ live } as unknown as Transport),
       clock: this.clock,
     }
-    return followRun(parts, { workspace: 'w', runId: 'r', afterSeq, signal: this.controller.signal })
+    return followRun(parts, { workspace: 'w', runId: 'r', afterSeq, pace, signal: this.controller.signal })
   }
 }
 
@@ -125,6 +142,31 @@ test('a reader who does not read costs bounded memory, and misses nothing', asyn
   const seqs = await seqsOf(items)
   expect(seqs).toHaveLength(10_001)
   expect(seqs.at(-1)).toBe(10_002)
+})
+
+test('a reader who is behind is told from where the log is read, once, and misses nothing', async () => {
+  const scene = new Scene()
+  const items = scene.follow()
+  scene.append('run.started')
+  await items.next()
+  scene.tell(scene.append('step.completed'))
+  expect((await items.next()).value).toMatchObject({ kind: 'event', seq: 2 })
+  scene.isBehind = true
+  for (let index = 0; index < 500; index++) scene.tell(scene.append('step.completed'))
+  scene.isBehind = false
+  expect((await items.next()).value).toEqual({ kind: 'missed', fromSeq: 3 })
+  scene.tell(scene.append('run.completed'))
+  const seqs = await seqsOf(items)
+  expect(seqs).toEqual(Array.from({ length: 501 }, (_, index) => index + 3))
+})
+
+test('a database that does not answer for a while ends no stream', async () => {
+  const scene = new Scene()
+  scene.append('run.started')
+  scene.append('run.completed')
+  scene.failures = 3
+  expect(await advanceUntil(scene.clock, seqsOf(scene.follow()))).toEqual([1, 2])
+  expect(scene.failures).toBe(0)
 })
 
 test('a reader who comes back after the end gets the end', async () => {

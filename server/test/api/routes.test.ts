@@ -54,6 +54,7 @@ const ROWS: Record<RouteName, Row> = {
   getRun: { path: run },
   deleteRun: { path: run },
   runEvents: { path: run },
+  live: {},
   runGraph: { path: run },
   runWhy: { path: run },
   cancelRun: { path: run, body: {} },

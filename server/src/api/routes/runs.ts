@@ -221,7 +221,9 @@ async function runEvents(parts: HandlerParts, call: Call<'runEvents'>): Promise<
   const signal = AbortSignal.any([call.gone(), parts.stopping])
   return {
     stream: (reply) =>
-      writeEventStream(reply, followRun(parts, { workspace, runId: row.id, afterSeq, signal }), signal),
+      writeEventStream(reply, parts.clock, signal, (pace) =>
+        followRun(parts, { workspace, runId: row.id, afterSeq, pace, signal }),
+      ),
   }
 }
 

@@ -1,0 +1,38 @@
+/** The live connection: a WebSocket, or the workspace's hints as server-sent events. */
+import type { Handlers } from '../call.ts'
+import { ApiError } from '../errors.ts'
+import { writeEventStream } from '../event-stream.ts'
+import { followWorkspace } from '../follow.ts'
+import { LiveSession } from '../live-session.ts'
+import type { HandlerParts } from '../parts.ts'
+import type { WebSockets } from '../websockets.ts'
+
+export function liveHandlers(parts: HandlerParts & { readonly webSockets: WebSockets }): Handlers<'live'> {
+  const { webSockets, clock } = parts
+  return {
+    live: ({ principal, headers, gone }) => ({
+      async stream(reply) {
+        if (webSockets.isUpgrade(reply.request)) {
+          const { authorization } = headers
+          webSockets.accept(reply, (socket, stream) =>
+            new LiveSession(parts, { socket, stream }).start(
+              authorization as string | undefined,
+              authorization === undefined ? null : principal,
+            ),
+          )
+          return
+        }
+        if (!String(headers.accept ?? '').includes('text/event-stream'))
+          throw ApiError.of(
+            'upgrade_required',
+            'GET /live is a WebSocket: connect with a WebSocket client. For the workspace’s hints as server-sent events send `Accept: text/event-stream`; for a run’s events GET /runs/<id>/events.',
+            { headers: { upgrade: 'websocket', connection: 'upgrade' } },
+          )
+        const signal = AbortSignal.any([gone(), parts.stopping])
+        await writeEventStream(reply, clock, signal, (pace) =>
+          followWorkspace(parts, { workspace: principal.workspace, pace, signal }),
+        )
+      },
+    }),
+  }
+}
