@@ -219,6 +219,7 @@ async function construct(config: Config, { store, clock, log, name, modules, mas
     log,
     metrics: metrics.coordinator,
     name: `${name} coordinator`,
+    isSharing: transport.kind !== 'memory',
   })
   const vault = new modules.Vault({ store, clock, keys: masterKeys })
   const environmentCredentials = modules.environmentCredentials(config.credentials)

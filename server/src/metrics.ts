@@ -31,6 +31,7 @@ export const METRICS = {
   weft_loads_total: 'Runs whose state was folded from the log.',
   weft_states: 'Run states in memory.',
   weft_states_bytes: 'Estimated size of the run states in memory.',
+  weft_partitions_owned: 'Partitions, of 16, that the coordinator of this process owns.',
   weft_quarantined_total: 'Runs that this process put into quarantine.',
 } as const
 
@@ -44,6 +45,7 @@ export interface CoordinatorMetrics {
   loaded(runs: number): void
   states(count: number, bytes: number): void
   quarantined(): void
+  owns(partitions: number): void
   runEnded(status: RunEnding, seconds: number): void
   stepSettled(outcome: StepOutcome): void
   attemptFailed(): void
@@ -107,6 +109,7 @@ export function createMetrics(): Metrics {
   const loads = counter('weft_loads_total')
   const states = gauge('weft_states')
   const statesBytes = gauge('weft_states_bytes')
+  const partitionsOwned = gauge('weft_partitions_owned')
   const quarantined = counter('weft_quarantined_total')
 
   let sources: MetricSources | null = null
@@ -143,6 +146,7 @@ export function createMetrics(): Metrics {
         statesBytes.set(bytes)
       },
       quarantined: () => quarantined.inc(),
+      owns: (partitions) => partitionsOwned.set(partitions),
       runEnded: (status, seconds) => runDuration.observe({ status }, seconds),
       stepSettled: (outcome) => steps.inc({ outcome }),
       attemptFailed: () => attemptsFailed.inc(),

@@ -1,6 +1,6 @@
 /**
- * The coordinator as a service: owns the session with the database, the loop that receives signals, and the upkeep. The
- * work itself is the pipeline's.
+ * The coordinator as a service: owns the life of its session with the database and the upkeep. The work itself is the
+ * pipeline's, what is owned the tenure's, and the sharing with others the membership's.
  *
  * The session ends when the connection does, for whatever reason. Then everything known is forgotten, the partitions are
  * taken again, and the lane hands out once more what was not deleted (R3). Nothing of a run is lost by that; the process
@@ -13,20 +13,19 @@ import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
 import type { Service } from '../service.ts'
 import type { OwnerSession, Store } from '../store/store.ts'
-import type { ReceivedSignal, Transport } from '../transport/transport.ts'
+import type { Transport } from '../transport/transport.ts'
 import { pause } from './commit.ts'
 import { ENGINE, type Engine } from './engine.ts'
-import { ALL_PARTITIONS, retakeOwnership, takeOwnership } from './ownership.ts'
+import { Membership } from './membership.ts'
+import { ALL_PARTITIONS, claimEverything } from './ownership.ts'
 import { Pipeline } from './pipeline.ts'
-import { recover, SWEEP_INTERVAL_MS, sweep } from './sweep.ts'
+import { SWEEP_INTERVAL_MS, sweep } from './sweep.ts'
+import { DRAIN_MS, Tenure } from './tenure.ts'
 import { Trouble } from './trouble.ts'
 
-const MAX_SIGNALS_PER_RECEIVE = 500
-/** Signals in memory that are not decided; the lane keeps the others. */
-const MAX_BACKLOG = 5_000
-const RETRY_RECEIVE_MS = 250
-const DRAIN_MS = 5_000
 const DEFAULT_CACHE_BYTES = 96 * 1024 * 1024
+const FIRST_REOPEN_MS = 50
+const MAX_REOPEN_MS = 2_000
 
 export interface CoordinatorParts {
   readonly store: Store
@@ -39,110 +38,120 @@ export interface CoordinatorParts {
   readonly metrics: CoordinatorMetrics
   /** Names the session in the database's own views. */
   readonly name: string
+  /** Whether others may own partitions too; without it this one takes all of them. */
+  readonly isSharing?: boolean
   /** Bound of the states in memory. */
   readonly cacheBytes?: number
   readonly engine?: Engine
 }
 
 export interface Coordinator extends Service {
-  /** One turn of the upkeep that otherwise runs every second: lost tasks, due runs, what could not be published. */
+  /** One turn of the upkeep that otherwise runs by itself: shares, lost tasks, due runs, what could not be published. */
   tick(): Promise<void>
   /** Why runs do not move on at the moment, or `null`. */
   trouble(): string | null
+  /** Those that it owns now. */
+  partitions(): readonly number[]
   /** Resolves when there is nothing to decide, commit or publish. */
   idle(): Promise<void>
 }
 
 /** `owning`: at work. `retaking`: the session broke. */
 type Life =
-  | { readonly kind: 'new' | 'retaking' | 'stopped' }
-  | {
-      readonly kind: 'owning'
-      readonly session: OwnerSession
-      readonly receiving: AbortController
-      readonly loop: Promise<void>
-    }
+  | { readonly kind: 'stopped' | 'retaking' }
+  | { readonly kind: 'owning'; readonly tenure: Tenure; readonly membership: Membership | null }
 
 export function createCoordinator(parts: CoordinatorParts): Coordinator {
-  const { store, transport, clock } = parts
+  const { store, transport, clock, metrics } = parts
   const log = parts.log.child({ part: 'coordinator' })
   const trouble = new Trouble(log, clock)
-  const ownership = { store, clock, trouble, name: parts.name }
+  const takes = new Map<number, number>()
+  let life: Life = { kind: 'stopped' }
+  let starting: Promise<void> | null = null
+  let stopping: Promise<void> | null = null
+  let cancelSweep: (() => void) | null = null
+  /** Of the session that is attached to the pipeline. */
+  let current: Membership | null = null
+  /** A session that is open and does not own its share yet, and the work on it. */
+  let opening: { readonly session: OwnerSession; readonly work: Promise<void> } | null = null
+  /** Changes with each stop: what was begun before it is not wanted any more. */
+  let epoch = 0
+  let stopped = Promise.withResolvers<void>()
+
   const pipeline = new Pipeline({
     ...parts,
     log,
     trouble,
     engine: parts.engine ?? ENGINE,
     cacheBytes: parts.cacheBytes ?? DEFAULT_CACHE_BYTES,
-    lost: (session) => {
-      void session.close()
-      void lose(session)
-    },
+    isAlone: parts.isSharing !== true,
+    isLeased: () => current?.isLeased() ?? true,
+    lost: (session) => void lose(session),
   })
+  const tenureParts = { transport, clock, log, pipeline, trouble, takes }
   const upkeep = { transport, clock, pipeline, trouble }
-  let life: Life = { kind: 'new' }
-  let starting: Promise<void> | null = null
-  let stopping: Promise<void> | null = null
-  /** Sessions that broke: each made the lane hand its signals out once more. */
-  let retakes = 0
-  let cancelSweep: (() => void) | null = null
 
-  function own(session: OwnerSession): void {
-    const receiving = new AbortController()
-    pipeline.attach(session)
-    life = { kind: 'owning', session, receiving, loop: receive(receiving.signal) }
-    void session.ended.then(() => lose(session))
+  const isOwning = (): boolean => life.kind === 'owning'
+
+  async function begin(mayWait: boolean): Promise<void> {
+    const mine = epoch
+    const session = await store.openOwner(parts.name)
+    if (mine !== epoch) return session.close()
+    const work = settle(session, mayWait, () => mine === epoch)
+    opening = { session, work }
+    try {
+      await work
+    } finally {
+      opening = null
+    }
   }
 
-  async function begin(session: OwnerSession): Promise<void> {
-    own(session)
-    const found = await recover(upkeep, session)
-    if (found > 0) log.info({ runs: found }, `${found} unfinished runs are taken up`)
+  async function settle(session: OwnerSession, mayWait: boolean, isWanted: () => boolean): Promise<void> {
+    let tenure: Tenure | null = null
+    let membership: Membership | null = null
+    try {
+      if (parts.isSharing) {
+        membership = new Membership({ ...parts, log, trouble, lost: () => void lose(session) }, session)
+        await membership.introduce()
+      } else await claimEverything(session, clock)
+      current = membership
+      tenure = new Tenure(tenureParts, session)
+      if (membership) await membership.join(tenure, mayWait)
+      else await tenure.take(ALL_PARTITIONS)
+      if (!isWanted()) throw new Error('the coordinator was stopped while it started')
+    } catch (error) {
+      membership?.end()
+      if (tenure) pipeline.detach()
+      await tenure?.end()
+      await session.close()
+      await membership?.forget()
+      throw error
+    }
+    life = { kind: 'owning', tenure, membership }
+    void session.ended.then(() => lose(session))
     scheduleSweep(SWEEP_INTERVAL_MS)
   }
 
   async function lose(session: OwnerSession): Promise<void> {
-    if (life.kind !== 'owning' || life.session !== session) return
-    const { receiving, loop } = life
+    void session.close()
+    if (life.kind !== 'owning' || life.tenure.session !== session) return
+    const { tenure, membership } = life
     life = { kind: 'retaking' }
+    const mine = epoch
     trouble.began('session', new Error('the session with the database has ended'))
     cancelSweep?.()
+    membership?.end()
     pipeline.detach()
-    receiving.abort()
-    await loop
-    for (let taken = false; !taken && life.kind === 'retaking'; ) {
-      const next = await retakeOwnership(ownership, () => life.kind === 'retaking')
-      if (!next) return
-      if (life.kind !== 'retaking') return next.close()
-      retakes++
+    await tenure.end()
+    for (let delayMs = FIRST_REOPEN_MS; mine === epoch; delayMs = Math.min(delayMs * 2, MAX_REOPEN_MS)) {
       try {
-        await transport.signals.reset(ALL_PARTITIONS)
-        await begin(next)
-        taken = true
+        await begin(false)
+        trouble.over('session')
+        return
       } catch (error) {
-        // The session broke again at once, or the transport did; `own` may have happened already.
-        trouble.began('session', error)
-        taken = isOwning()
-        if (!taken) await next.close()
+        if (mine === epoch) trouble.began('session', error)
       }
-    }
-  }
-
-  const isOwning = (): boolean => life.kind === 'owning'
-
-  async function receive(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      if (pipeline.backlog >= MAX_BACKLOG) await pipeline.room(MAX_BACKLOG / 2)
-      let received: ReceivedSignal[]
-      try {
-        received = await transport.signals.receive(ALL_PARTITIONS, MAX_SIGNALS_PER_RECEIVE, signal)
-      } catch (error) {
-        trouble.began('transport', error)
-        await pause(clock, RETRY_RECEIVE_MS)
-        continue
-      }
-      for (const item of received) pipeline.receive(item, retakes)
-      pipeline.pump()
+      await Promise.race([pause(clock, delayMs), stopped.promise])
     }
   }
 
@@ -156,9 +165,11 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
 
   async function turn(): Promise<number> {
     if (life.kind !== 'owning') return SWEEP_INTERVAL_MS
+    const { tenure } = life
     try {
-      const next = await sweep(upkeep, life.session)
+      const next = await sweep(upkeep, tenure.session, [...tenure.partitions])
       trouble.over('sweep')
+      metrics.owns(tenure.partitions.size)
       return next
     } catch (error) {
       if (isOwning()) trouble.began('sweep', error)
@@ -168,39 +179,57 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
 
   async function stop(): Promise<void> {
     await starting?.catch(() => {})
+    epoch++
+    stopped.resolve()
     cancelSweep?.()
-    if (life.kind === 'owning') {
-      const { session, receiving, loop } = life
-      // What is in the lane is decided; a wait for more ends.
-      await drained()
-      receiving.abort()
-      await loop
-      await drained()
-      life = { kind: 'stopped' }
-      pipeline.detach()
-      await session.close()
-    }
+    const before = life
+    // A session that breaks from here on is not taken up again.
     life = { kind: 'stopped' }
+    if (before.kind === 'owning') {
+      const { tenure, membership } = before
+      // Alone: what is in the lane is decided. With others: they go on with it.
+      if (membership) await membership.leave()
+      else await drained()
+      await tenure.end()
+      if (!membership) await drained()
+      pipeline.detach()
+      await tenure.session.close()
+      await membership?.forget()
+    }
+    // One that was taking everything again ends with its session.
+    const { session, work } = opening ?? {}
+    void session?.close()
+    await work?.catch(() => {})
+    starting = null
+    stopped = Promise.withResolvers()
+    metrics.owns(0)
   }
 
-  /** A database that does not answer must not keep the process from ending: what is not committed is not lost. */
   const drained = (): Promise<void> => Promise.race([pipeline.idle(), pause(clock, DRAIN_MS)])
 
   return {
     name: 'coordinator',
-    start() {
-      starting ??= takeOwnership(ownership).then(begin)
+    async start() {
+      await stopping
+      starting ??= begin(true).catch((error: unknown) => {
+        starting = null
+        throw error
+      })
       return starting
     },
     stop() {
-      stopping ??= stop()
+      stopping ??= stop().finally(() => {
+        stopping = null
+      })
       return stopping
     },
     async tick() {
+      if (life.kind === 'owning') await life.membership?.tick()
       await turn()
       await pipeline.idle()
     },
     trouble: () => trouble.sentence(),
+    partitions: () => (life.kind === 'owning' ? [...life.tenure.partitions].sort((a, b) => a - b) : []),
     idle: () => pipeline.idle(),
   }
 }

@@ -27,8 +27,12 @@ export class Errands {
     return this.#last.size
   }
 
-  /** Resolves when none is under way. */
-  async settled(): Promise<void> {
-    while (this.#last.size > 0) await Promise.all(this.#last.values())
+  /** Resolves when none is under way; with `wanted`, none of those runs. */
+  async settled(wanted: (runId: string) => boolean = () => true): Promise<void> {
+    for (;;) {
+      const last = [...this.#last].flatMap(([runId, done]) => (wanted(runId) ? [done] : []))
+      if (last.length === 0) return
+      await Promise.all(last)
+    }
   }
 }

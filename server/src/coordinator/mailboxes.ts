@@ -25,7 +25,7 @@ export class Mailboxes {
 
   /** Puts the slot in line, unless it is busy or has nothing to decide; whoever ends its business calls again. */
   queue(slot: Slot): void {
-    if (slot.queued || slot.phase === 'reading' || slot.phase === 'committing') return
+    if (slot.queued || slot.isAbandoned || slot.phase === 'reading' || slot.phase === 'committing') return
     if (slot.mailbox.length === 0 && !slot.needsInbox) return
     slot.queued = true
     this.#ready.push(slot)

@@ -16,7 +16,7 @@ import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
 import { type OwnerSession, SessionLost, type Store } from '../store/store.ts'
-import type { ReceivedSignal, Transport } from '../transport/transport.ts'
+import { partitionOf, type ReceivedSignal, type Transport } from '../transport/transport.ts'
 import { Batch } from './batch.ts'
 import { Children } from './children.ts'
 import { type CommitOutcome, commit } from './commit.ts'
@@ -28,6 +28,7 @@ import { Quarantine } from './quarantine.ts'
 import { Recall } from './recall.ts'
 import { type Entry, FIRST_DEADMAN_MS, type Item, localItem, type Slot } from './slot.ts'
 import { entryBytes, States } from './states.ts'
+import { Territory } from './territory.ts'
 import type { Trouble } from './trouble.ts'
 import { isEmpty, MAX_SIGNALS_PER_TURN, planNext, seal, takeTurn } from './turn.ts'
 import { Alarm } from './wake.ts'
@@ -48,6 +49,10 @@ export interface PipelineParts {
   readonly metrics: CoordinatorMetrics
   readonly trouble: Trouble
   readonly cacheBytes: number
+  /** Nobody else has ever owned the partitions, or will. */
+  readonly isAlone: boolean
+  /** Whether no peer can have ended the session yet, as far as this process knows (R4). */
+  readonly isLeased: () => boolean
   /** The session broke: the outcome of what was in flight is unknown. */
   readonly lost: (session: OwnerSession) => void
 }
@@ -62,6 +67,7 @@ export class Pipeline {
   readonly #postponing: Postponing
   readonly #mailboxes = new Mailboxes()
   readonly #batch = new Batch()
+  readonly #territory = new Territory()
   #session: OwnerSession | null = null
   #committing: readonly Entry[] | null = null
   /** Entries that had nothing for the log. */
@@ -75,7 +81,7 @@ export class Pipeline {
     this.#parts = parts
     this.#states = new States(parts.cacheBytes)
     this.#recall = new Recall(
-      { ...parts, states: this.#states, mailboxes: this.#mailboxes },
+      { ...parts, states: this.#states, mailboxes: this.#mailboxes, territory: this.#territory },
       {
         ready: (slot) => this.#rest(slot),
         gone: (slot) => this.#gone(slot),
@@ -99,6 +105,7 @@ export class Pipeline {
       children: new Children({ ...parts, blob, begun: tell, look }),
       metrics: parts.metrics,
       blob,
+      isOwner: (runId) => this.#territory.has(runId) && parts.isLeased(),
       look,
       unpublished: (runId, error) => this.#notPublished(runId, error),
       missing: (slot, taskIds) => {
@@ -113,6 +120,29 @@ export class Pipeline {
     this.#recall.attach(session)
   }
 
+  /** These partitions are owned from now on. */
+  own(partitions: readonly number[]): void {
+    // Alone, what is in the lane for the first time was decided by nobody.
+    const { clock, isAlone } = this.#parts
+    this.#territory.add(partitions, isAlone ? Number.NEGATIVE_INFINITY : clock.now())
+  }
+
+  /**
+   * Lets go of these partitions: nothing of them is accepted any more, what is not in a commit is forgotten, and the
+   * promise resolves when the last commit of theirs is settled and what follows from it has left. What was not decided
+   * is in the lane for the next owner.
+   */
+  async giveUp(partitions: readonly number[]): Promise<void> {
+    const given = new Set(partitions)
+    const isGiven = (runId: string): boolean => given.has(partitionOf(runId))
+    this.#territory.remove(partitions)
+    for (const slot of this.#states.those(isGiven)) if (slot.phase !== 'committing') this.#abandon(slot)
+    this.#quarantine.forget(isGiven)
+    for (const runId of this.#unpublished) if (isGiven(runId)) this.#unpublished.delete(runId)
+    while (this.#committing?.some(({ slot }) => isGiven(slot.runId))) await this.#nextQuiet()
+    await this.#publisher.settled(isGiven)
+  }
+
   /** Forgets everything: it is to be read and received again. */
   detach(): void {
     if (this.#committing) this.#batch.lost(this.#committing)
@@ -124,6 +154,7 @@ export class Pipeline {
     this.#unpublished.clear()
     this.#mailboxes.clear()
     this.#batch.clear()
+    this.#territory.clear()
     this.#committing = null
     this.#settled = []
     this.#postponing.clear()
@@ -155,7 +186,7 @@ export class Pipeline {
 
   /** Puts a signal into the run's mailbox; `pump` decides it. */
   accept(runId: string, item: Item): void {
-    if (!this.#session) return
+    if (!this.#session || !this.#territory.has(runId)) return
     const { kind } = item.signal
     if (this.#quarantine.has(runId)) {
       if (kind !== 'look' && kind !== 'tick') {
@@ -233,7 +264,7 @@ export class Pipeline {
 
   /** Decides what can be decided, publishes what has nothing for the log, and commits the rest. */
   pump(): void {
-    if (this.#pumping) return
+    if (this.#pumping || !this.#mayGoOn()) return
     this.#pumping = true
     try {
       do {
@@ -249,8 +280,19 @@ export class Pipeline {
     this.#quiet()
   }
 
+  /**
+   * A process that was stopped for a while may have been declared dead without having noticed: its tasks could come
+   * after their results. It publishes nothing more, and starts again.
+   */
+  #mayGoOn(): boolean {
+    const session = this.#session
+    if (!session || this.#parts.isLeased()) return true
+    this.#parts.lost(session)
+    return false
+  }
+
   #step(slot: Slot): void {
-    if (slot.phase === 'reading' || slot.phase === 'committing') return
+    if (slot.isAbandoned || slot.phase === 'reading' || slot.phase === 'committing') return
     if (!slot.state && !this.#recall.begin(slot)) {
       this.#recall.load(slot)
       return
@@ -358,7 +400,8 @@ export class Pipeline {
     const startedAt = clock.monotonic()
     commit(this.#parts, session, entries).then(
       (outcome) => {
-        if (session === this.#session) this.#committed(outcome, clock.monotonic() - startedAt)
+        if (session === this.#session && this.#mayGoOn())
+          this.#committed(outcome, clock.monotonic() - startedAt)
       },
       (error: unknown) => {
         if (session !== this.#session) return
@@ -382,7 +425,8 @@ export class Pipeline {
     for (const { slot } of conflicted) {
       slot.conflicts++
       if (slot.conflicts > 1) this.#setAside(slot, 'its events met numbers that are taken, twice in a row')
-      else this.#again(slot)
+      else if (this.#territory.has(slot.runId)) this.#again(slot)
+      else this.#abandon(slot)
     }
     for (const { entry, error } of refused) {
       this.#setAside(entry.slot, `the database refuses its events: ${sentence(error)}`, error)
@@ -410,6 +454,10 @@ export class Pipeline {
   /** The slot has nothing under way: on with its next signals, or out of the memory when the run is over. */
   #rest(slot: Slot): void {
     if (slot.phase !== 'idle') return
+    if (!this.#territory.has(slot.runId)) {
+      this.#abandon(slot)
+      return
+    }
     if (slot.mailbox.length > 0 || slot.needsInbox) this.#mailboxes.queue(slot)
     else if (!slot.state || isFinished(slot.state)) this.#states.forget(slot)
     else this.#states.rest(slot, slot.cold)
@@ -431,6 +479,13 @@ export class Pipeline {
     const items = [...(entry?.items ?? []), ...slot.mailbox]
     this.#drop(slot)
     this.#quarantine.setAside(this.#session, runId, items, reason, error)
+  }
+
+  /** Forgets the slot for good, with what was decided and is not in a commit. */
+  #abandon(slot: Slot): void {
+    if (slot.entry) this.#batch.remove(slot.entry)
+    this.#drop(slot)
+    slot.isAbandoned = true
   }
 
   #drop(slot: Slot): void {

@@ -22,6 +22,8 @@ export interface PublisherParts {
   readonly children: Children
   readonly metrics: CoordinatorMetrics
   readonly blob: (workspace: string, hash: string) => Promise<Json>
+  /** Asked again after a wait, before anything is published: the run may be somebody else's by then. */
+  readonly isOwner: (runId: string) => boolean
   /** Something stands in the inbox of this run. */
   readonly look: (runId: string) => void
   /** What this run owes could not be published. */
@@ -38,6 +40,8 @@ const MARKER: Signal = { kind: 'tick' }
 export class Publisher {
   readonly #parts: PublisherParts
   readonly errands: Errands
+  /** Tasks on their way to the lane. */
+  readonly #sending = new Set<Promise<void>>()
 
   constructor(parts: PublisherParts) {
     this.#parts = parts
@@ -131,14 +135,30 @@ export class Publisher {
 
   #send(tasks: readonly Task[]): void {
     if (tasks.length === 0) return
-    this.#parts.transport.tasks.publish(tasks).catch((error: unknown) => {
-      for (const runId of new Set(tasks.map((task) => task.runId))) this.#parts.unpublished(runId, error)
-    })
+    const sending: Promise<void> = this.#parts.transport.tasks
+      .publish(tasks)
+      .catch((error: unknown) => {
+        for (const runId of new Set(tasks.map((task) => task.runId))) this.#parts.unpublished(runId, error)
+      })
+      .then(() => {
+        this.#sending.delete(sending)
+      })
+    this.#sending.add(sending)
+  }
+
+  /**
+   * Resolves when nothing that these runs owe is on its way any more. A partition is let go only then: a task that
+   * reaches the lane after its next owner has seen it reported would be performed once more.
+   */
+  async settled(runs: (runId: string) => boolean): Promise<void> {
+    await this.errands.settled(runs)
+    await Promise.all(this.#sending)
   }
 
   async #dispatchItem(slot: Slot, effect: DispatchEffect): Promise<void> {
     if (!effect.item) return
     const value = await itemValue(effect.item, (hash) => this.#parts.blob(slot.workspace, hash))
+    if (!this.#parts.isOwner(slot.runId)) return
     await this.#parts.transport.tasks.publish([withItem(slot, effect, value)])
   }
 

@@ -71,6 +71,11 @@ export class Quarantine {
     return items
   }
 
+  /** Their partition was given up. */
+  forget(unwanted: (runId: string) => boolean): void {
+    for (const runId of this.#items.keys()) if (unwanted(runId)) this.#items.delete(runId)
+  }
+
   clear(): void {
     this.#items.clear()
   }

@@ -15,10 +15,13 @@ import type { Mailboxes } from './mailboxes.ts'
 import { type LoadOutcome, Reader } from './reader.ts'
 import { FIRST_DEADMAN_MS, localItem, type OwedEffect, type Slot } from './slot.ts'
 import { MAX_BEGUN_AGE_MS, type States, stateBytes } from './states.ts'
+import type { Territory } from './territory.ts'
 import type { Trouble } from './trouble.ts'
 import { owed } from './turn.ts'
 
 const RETRY_READ_MS = 500
+/** How far the clock of the process that began a run may be off. */
+const CLOCK_MARGIN_MS = 2_000
 
 export interface RecallParts {
   readonly engine: Engine
@@ -30,6 +33,7 @@ export interface RecallParts {
   readonly trouble: Trouble
   readonly states: States
   readonly mailboxes: Mailboxes
+  readonly territory: Territory
 }
 
 export interface RecallEvents {
@@ -96,6 +100,8 @@ export class Recall {
       return false
     const { started, workspace } = first.signal
     if (this.#parts.clock.now() - started.at > MAX_BEGUN_AGE_MS) return false
+    // Begun under an owner before: it may have gone further than its first event.
+    if (started.at < this.#parts.territory.since(slot.runId) + CLOCK_MARGIN_MS) return false
     const graph = this.#parts.graphs.peek(started.graph)
     if (!graph) return false
     slot.workspace = workspace
@@ -122,6 +128,7 @@ export class Recall {
   }
 
   #loaded(slot: Slot, outcome: LoadOutcome): void {
+    if (slot.isAbandoned) return
     slot.phase = 'idle'
     switch (outcome.kind) {
       case 'gone':
@@ -151,6 +158,7 @@ export class Recall {
   }
 
   #inbox(slot: Slot, rows: readonly InboxRow[]): void {
+    if (slot.isAbandoned) return
     slot.phase = 'idle'
     this.#addCommands(slot, rows)
     this.#events.ready(slot)

@@ -86,6 +86,8 @@ export interface Slot {
   cold: boolean
   /** Estimated size of the state. */
   bytes: number
+  /** The run's partition was given up: whatever still comes back for this slot is nobody's. */
+  isAbandoned: boolean
 }
 
 export const FIRST_DEADMAN_MS = 10_000
@@ -110,6 +112,7 @@ export const newSlot = (runId: string): Slot => ({
   conflicts: 0,
   cold: false,
   bytes: 0,
+  isAbandoned: false,
 })
 
 export const localItem = (signal: Item['signal']): Item => ({ signal, receipt: null, deliveries: 1 })

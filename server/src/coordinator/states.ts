@@ -53,6 +53,11 @@ export class States {
     return slot
   }
 
+  /** Those of runs for which `wanted` says yes. */
+  those(wanted: (runId: string) => boolean): Slot[] {
+    return [...this.#hot.values(), ...this.#cold.values()].filter(({ runId }) => wanted(runId))
+  }
+
   peek(runId: string): Slot | undefined {
     return this.#hot.get(runId) ?? this.#cold.get(runId)
   }

@@ -6,7 +6,6 @@
 import type { Clock } from '../clock.ts'
 import type { OwnerSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
-import { ALL_PARTITIONS } from './ownership.ts'
 import { ALARM_HORIZON_MS, type Pipeline } from './pipeline.ts'
 import { MAX_DEADMAN_MS } from './slot.ts'
 import type { Trouble } from './trouble.ts'
@@ -29,6 +28,7 @@ export interface SweepParts {
 export async function sweep(
   { transport, clock, pipeline, trouble }: SweepParts,
   session: OwnerSession,
+  partitions: readonly number[],
 ): Promise<number> {
   try {
     await transport.tasks.reap()
@@ -38,7 +38,7 @@ export async function sweep(
   }
   const now = clock.now()
   // What comes due before the next sweep is left to the alarm.
-  const due = await session.due({ partitions: [...ALL_PARTITIONS], now: now + ALARM_HORIZON_MS, limit: PAGE })
+  const due = await session.due({ partitions, now: now + ALARM_HORIZON_MS, limit: PAGE })
   for (const { runId, wakeAt } of due) {
     if (wakeAt <= now) pipeline.due(runId, wakeAt)
     else pipeline.near(runId, wakeAt)
@@ -50,12 +50,16 @@ export async function sweep(
 }
 
 /**
- * After the partitions were taken: every run that a worker or the engine owes something may have lost it with the
+ * After partitions were taken: every run that a worker or the engine owes something may have lost it with the
  * process before. Its dead-man's switch is at most `MAX_DEADMAN_MS` ahead; waiting for it would be safe, and slow.
  */
-export async function recover({ clock, pipeline }: SweepParts, session: OwnerSession): Promise<number> {
+export async function recover(
+  { clock, pipeline }: Pick<SweepParts, 'clock' | 'pipeline'>,
+  session: OwnerSession,
+  partitions: readonly number[],
+): Promise<number> {
   const horizon = clock.now() + MAX_DEADMAN_MS + ALARM_HORIZON_MS
-  const owed = await session.due({ partitions: [...ALL_PARTITIONS], now: horizon, limit: RECOVERY_PAGE })
+  const owed = await session.due({ partitions, now: horizon, limit: RECOVERY_PAGE })
   for (const { runId, wakeAt } of owed) pipeline.due(runId, wakeAt)
   pipeline.pump()
   return owed.length

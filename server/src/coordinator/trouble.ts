@@ -5,7 +5,7 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 
-export type TroubleKind = 'commit' | 'read' | 'session' | 'sweep' | 'transport'
+export type TroubleKind = 'beat' | 'commit' | 'partitions' | 'read' | 'session' | 'sweep' | 'transport'
 
 export class Trouble {
   readonly #log: Log

@@ -41,8 +41,11 @@ const settingsOf = (address: DatabaseAddress): pg.ClientConfig => ({
 })
 
 /** One connection outside the pool; throws a `StoreError` that says what to do. */
-export async function connect(address: DatabaseAddress): Promise<pg.Client> {
-  const client = new pg.Client(settingsOf(address))
+export async function connect(
+  address: DatabaseAddress,
+  settings: Pick<pg.ClientConfig, 'query_timeout'> = {},
+): Promise<pg.Client> {
+  const client = new pg.Client({ ...settingsOf(address), ...settings })
   // A connection that breaks while nobody waits for it must not end the process; its owner sees `end`.
   client.on('error', () => {})
   try {

@@ -19,6 +19,7 @@ export const { drizzle } = load('drizzle-orm/node-postgres') as typeof import('d
 
 export const {
   bigint,
+  boolean,
   customType,
   index,
   integer,

@@ -18,7 +18,10 @@ import { AppendConflict, type OwnerSession, SessionLost } from './store.ts'
 import { columnText } from './stored-text.ts'
 
 /** First number of the two-number advisory locks; the second is the partition. */
-const LOCK_PARTITION = 0x77656674
+export const LOCK_PARTITION = 0x77656674
+
+/** A backend's number is used again; together with its start it names one session. */
+export const SESSION_ID = `pid || '-' || (extract(epoch from backend_start) * 1000000)::bigint`
 
 /**
  * The plans of the hot statements must not depend on how full the tables were when they were made: a plan for empty
@@ -94,14 +97,20 @@ export async function openOwner(database: Database, clock: Clock, name: string):
     }
   }
 
+  let id: string
   try {
     await client.query(SESSION_SETTINGS)
+    const { rows } = await client.query<{ id: string }>(
+      `select ${SESSION_ID} as id from pg_stat_activity where pid = pg_backend_pid()`,
+    )
+    id = rows[0]!.id
   } catch (error) {
     client.end().catch(() => {})
     throw translate(error)
   }
 
   return {
+    id,
     ended,
 
     async claim(partitions) {

@@ -5,6 +5,7 @@ import type pg from 'pg'
 import type { Clock } from '../clock.ts'
 import { openApprovals } from './approvals.ts'
 import { openBlobs } from './blobs.ts'
+import { openCoordinators } from './coordinators.ts'
 import { openCredentials } from './credentials.ts'
 import { connect, type DatabaseAddress, openPool, refuseOldVersion } from './database.ts'
 import { openDeadLetters } from './dead-letters.ts'
@@ -57,6 +58,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     )
   })
   const { pool } = database
+  const coordinators = openCoordinators(database)
 
   return {
     runs: translated(openRuns(database, clock)),
@@ -72,6 +74,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     credentials: translated(openCredentials(database)),
     keys: translated(openKeys(database, clock)),
     idempotency: translated(openIdempotency(database)),
+    coordinators: translated(coordinators.verbs),
     openOwner: (name) => openOwner(database, clock, name),
 
     ...translated({
@@ -95,6 +98,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     }),
 
     async close() {
+      await coordinators.close()
       if (!pool.ending) await pool.end()
     },
   }

@@ -22,6 +22,7 @@ import type {
 } from '@weft/engine'
 import {
   bigint,
+  boolean,
   customType,
   index,
   integer,
@@ -341,3 +342,16 @@ export const idempotencyKeys = pgTable(
     index('idempotency_keys_by_creation').on(table.createdAt),
   ],
 )
+
+/**
+ * Coordinators that share the partitions, each with its latest sign of life by the database's clock. Which partitions
+ * one owns is read from the locks of its session.
+ */
+export const coordinators = pgTable('coordinators', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
+  session: text('session').notNull(),
+  leaving: boolean('leaving').notNull(),
+  startedAt: milliseconds('started_at').notNull(),
+  beatAt: milliseconds('beat_at').notNull(),
+})

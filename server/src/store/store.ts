@@ -137,6 +137,8 @@ export interface LoadedRun {
  * session that ended can append nothing.
  */
 export interface OwnerSession {
+  /** Names the session among all that the database has had: with it a peer ends the one it means. */
+  readonly id: string
   /** Locks as many of these partitions as are free; answers which it now owns. */
   claim(partitions: readonly number[]): Promise<number[]>
   release(partitions: readonly number[]): Promise<void>
@@ -161,6 +163,19 @@ export interface OwnerSession {
   /** Resolves when the session has ended, however it did. */
   readonly ended: Promise<void>
   close(): Promise<void>
+}
+
+/** A coordinator with a session, or a session that owns partitions without being a member's. */
+export interface CoordinatorRow {
+  /** `null`: it owns partitions and takes no part in sharing them, as the only engine of a database does. */
+  readonly id: string | null
+  readonly name: string
+  readonly partitions: readonly number[]
+  readonly leaving: boolean
+  /** By the database's clock; 0 for one that takes no part. */
+  readonly startedAt: number
+  /** Since it last showed that it lives, by the database's clock; 0 for one that takes no part. */
+  readonly silentMs: number
 }
 
 export class SessionLost extends Error {
@@ -497,6 +512,27 @@ export interface Store {
       bodyHash: string
     }): Promise<{ kind: 'none' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
     expire(request: { before: number }): Promise<number>
+  }
+  readonly coordinators: {
+    /**
+     * Shows that this coordinator lives, and on which session; on a connection of its own, so that nothing else keeps it
+     * waiting. Answers for how long it had been silent before: `null` the first time.
+     */
+    beat(request: {
+      readonly id: string
+      readonly name: string
+      readonly session: string
+      readonly leaving: boolean
+    }): Promise<{ readonly silentBeforeMs: number | null }>
+    /** Those that share, and whoever else owns partitions; the one that started first in front. */
+    list(): Promise<CoordinatorRow[]>
+    /**
+     * Ends the sessions of these coordinators, which frees their partitions; one that has shown within `silentMs` that it
+     * lives is left alone. Answers which were ended.
+     */
+    evict(request: { readonly ids: readonly string[]; readonly silentMs: number }): Promise<string[]>
+    /** This coordinator takes no part any more. */
+    leave(request: { readonly id: string }): Promise<void>
   }
   /** Opens the session on which a coordinator owns partitions. */
   openOwner(name: string): Promise<OwnerSession>

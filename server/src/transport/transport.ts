@@ -115,6 +115,8 @@ export type LiveMessage =
   | { readonly kind: 'verdict'; readonly commandId: string }
   /** The run was halted with `abort`: whoever performs attempts of it aborts them now. Published by the task lane. */
   | { readonly kind: 'halted'; readonly runId: string }
+  /** A coordinator came, or let go of partitions: the others look whether there is something for them. */
+  | { readonly kind: 'partitions' }
 
 export interface LiveLane {
   publish(messages: readonly LiveMessage[]): void

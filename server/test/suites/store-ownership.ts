@@ -78,6 +78,52 @@ export function ownershipCases(opened: Opened): void {
       await session.ended
     })
 
+    it('shows who shares the partitions, who owns which, and for how long each was silent', async () => {
+      const { store, another } = opened()
+      const other = await another()
+      const [first, second] = [await store.openOwner('first'), await other.openOwner('second')]
+      const beat = { id: 'a', name: 'first', session: first.id, leaving: false }
+      expect(await store.coordinators.beat(beat)).toEqual({ silentBeforeMs: null })
+      expect((await store.coordinators.beat(beat)).silentBeforeMs).toBeGreaterThanOrEqual(0)
+      await other.coordinators.beat({ id: 'b', name: 'second', session: second.id, leaving: true })
+      await first.claim([3, 1])
+      const listed = await other.coordinators.list()
+      expect(listed).toMatchObject([
+        { id: 'a', name: 'first', partitions: [1, 3], leaving: false },
+        { id: 'b', name: 'second', partitions: [], leaving: true },
+      ])
+      for (const { startedAt, silentMs } of listed) {
+        expect(startedAt).toBeGreaterThan(0)
+        expect(silentMs).toBeGreaterThanOrEqual(0)
+      }
+      // Without a sign of life it still owns what it owns.
+      await store.coordinators.leave({ id: 'a' })
+      await other.coordinators.leave({ id: 'b' })
+      expect(await other.coordinators.list()).toMatchObject([{ id: null, partitions: [1, 3] }])
+      await first.close()
+      await second.close()
+      expect(await other.coordinators.list()).toEqual([])
+      await other.close()
+    })
+
+    it('ends the session of a silent member, and of nobody who has just beaten', async () => {
+      const { store, another } = opened()
+      const other = await another()
+      const frozen = await store.openOwner('frozen')
+      await store.coordinators.beat({ id: 'frozen', name: 'frozen', session: frozen.id, leaving: false })
+      await frozen.claim(EVERY_PARTITION)
+      expect(await other.coordinators.evict({ ids: ['frozen'], silentMs: 600_000 })).toEqual([])
+      expect(await frozen.claim([1])).toEqual([1])
+      expect(await other.coordinators.evict({ ids: ['frozen'], silentMs: 0 })).toEqual(['frozen'])
+      // Free from here on, whether or not the process has noticed.
+      await whileOwning(other, async () => {})
+      await frozen.ended
+      expect(await other.coordinators.list()).toEqual([])
+      expect(await other.coordinators.evict({ ids: ['frozen'], silentMs: 0 })).toEqual([])
+      await frozen.close()
+      await other.close()
+    })
+
     describe.each(STALE_OWNERS)('a session that $name', ({ stop }) => {
       it.each<[string, (session: OwnerSession, run: ReturnType<typeof newRun>) => Promise<void>]>([
         ['append an event', (session, run) => session.append([appendOf(run)])],
