@@ -134,9 +134,12 @@ export async function beginDurably(
       if (!failure.outcomeUnknown) throw failure.error
       const delayMs = BEGIN_RETRY_DELAYS_MS[attempt]
       if (delayMs === undefined) {
+        const next = run.idempotency
+          ? 'Send the request again under the same Idempotency-Key once it is back: it makes one run, however often it is sent.'
+          : `Ask GET /runs/${run.id} once it is back: 404 means that the run does not exist and may be submitted again.`
         throw ApiError.of(
           'outcome_unknown',
-          `The database went away while run ${run.id} was being stored. Ask GET /runs/${run.id} once it is back: 404 means that the run does not exist and may be submitted again.`,
+          `The database went away while run ${run.id} was being stored. ${next}`,
           { details: { id: run.id }, headers: { 'retry-after': '5' }, cause: error },
         )
       }

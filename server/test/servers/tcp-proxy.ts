@@ -1,0 +1,58 @@
+/** Stands between two programs, sees every byte, and cuts a connection at the moment that a test chooses. */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** What one connection's bytes mean to the test; made anew for each connection. */
+export interface Watcher {
+  /** From whoever connected. */
+  request?(bytes: Buffer): void
+  /** From whom it connected to. `cut`: these bytes are not passed on, and both sides lose the connection. */
+  answer(bytes: Buffer): 'pass' | 'cut'
+}
+
+export interface TcpProxy {
+  readonly port: number
+  readonly cuts: number
+  close(): void
+}
+
+export async function tcpProxy(port: number, watch: () => Watcher): Promise<TcpProxy> {
+  const sockets = new Set<Socket>()
+  let cuts = 0
+  const proxy = createServer((client) => {
+    const server = connect(port, '127.0.0.1')
+    const watcher = watch()
+    for (const socket of [client, server]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        client.destroy()
+        server.destroy()
+      })
+    }
+    client.on('data', (bytes) => {
+      watcher.request?.(bytes)
+      server.write(bytes)
+    })
+    server.on('data', (bytes) => {
+      if (watcher.answer(bytes) === 'pass') client.write(bytes)
+      else {
+        cuts++
+        client.destroy()
+      }
+    })
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  return {
+    port: (proxy.address() as AddressInfo).port,
+    get cuts() {
+      return cuts
+    },
+    close() {
+      for (const socket of sockets) socket.destroy()
+      proxy.close()
+    },
+  }
+}
