@@ -1,7 +1,7 @@
 // Runs a program of this repository on the Node that it brings along (the npm package `node`), whatever Node
 // started us. Plain JavaScript for Node 18 and newer: it may run before anything is installed.
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -13,14 +13,24 @@ export function node24() {
   return existsSync(own) ? own : process.execPath
 }
 
-/** Installs the npm packages when this checkout has none yet. Resolves to false when npm failed. */
+/** Whether every package that a `package.json` of this checkout asks for is there: a `git pull` may have named more. */
+function isInstalled() {
+  if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) return false
+  return ['.', 'engine', 'server'].every((folder) => {
+    const { dependencies, devDependencies } = JSON.parse(
+      readFileSync(join(root, folder, 'package.json'), 'utf8'),
+    )
+    return Object.keys({ ...dependencies, ...devDependencies }).every(
+      (name) =>
+        existsSync(join(root, 'node_modules', name)) || existsSync(join(root, folder, 'node_modules', name)),
+    )
+  })
+}
+
+/** Installs the npm packages that this checkout lacks. Resolves to false when npm failed. */
 export async function ensureInstalled() {
-  if (
-    existsSync(join(root, 'node_modules', 'node', 'bin')) &&
-    existsSync(join(root, 'node_modules', '.package-lock.json'))
-  )
-    return true
-  process.stderr.write('Installing packages (once) …\n')
+  if (isInstalled() && existsSync(join(root, 'node_modules', 'node', 'bin'))) return true
+  process.stderr.write('Installing packages …\n')
   // Not `npm ci`: it refuses a lock file that lacks the optional packages of other systems, as npm itself writes them.
   const code = await run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
     stdio: ['ignore', 'ignore', 'inherit'],
