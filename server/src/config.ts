@@ -29,6 +29,8 @@ export interface Config {
   /** `null`: those of the data directory, one made at the first start. */
   readonly masterKeys: MasterKeys | null
   readonly rateLimits: RateLimits
+  /** Origins whose pages may call the API, such as `https://app.example.com`. */
+  readonly corsOrigins: readonly string[]
   readonly egressAllow: readonly string[]
   /** Attempts at a time per node type; `*` for those that are not named. */
   readonly workerConcurrency: ReadonlyMap<string, number>
@@ -129,6 +131,13 @@ export const SETTINGS = {
     meaning: 'limits of calls that start work: `tiers`, `strict`, `off`, or JSON',
     shown: 'text',
   },
+  corsOrigins: {
+    variable: 'WEFT_CORS_ORIGINS',
+    default: '',
+    meaning:
+      'origins whose pages may call the API from a browser, such as `https://app.example.com`; unset: the server’s own only',
+    shown: 'text',
+  },
   egressAllow: {
     variable: 'WEFT_EGRESS_ALLOW',
     default: '',
@@ -183,6 +192,7 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     apiKey: reading.apiKey(),
     masterKeys: reading.masterKeys(),
     rateLimits: reading.rateLimits(),
+    corsOrigins: reading.corsOrigins(),
     egressAllow: reading.egressAllow(),
     workerConcurrency: reading.workerConcurrency(),
     nodesFolder: reading.nodesFolder(),
@@ -344,6 +354,20 @@ class Reading {
     return { global: null, key: null, tiers: [] }
   }
 
+  corsOrigins(): readonly string[] {
+    return list(this.#value('corsOrigins')).map((entry) => {
+      const url = URL.canParse(entry) ? new URL(entry) : null
+      if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin
+      this.#refuse(
+        'corsOrigins',
+        entry === '*'
+          ? 'would let every page of the internet call this server: name the origins of yours, such as https://app.example.com.'
+          : `has the entry \`${entry}\`, which is no origin: write scheme and host, and the port if it has one, such as https://app.example.com or http://localhost:5173.`,
+      )
+      return entry
+    })
+  }
+
   egressAllow(): readonly string[] {
     const entries = [...list(this.#value('egressAllow')), ...(this.#flags.allow ?? []).flatMap(list)]
     const parsed = parseAllowList(entries)
@@ -465,6 +489,7 @@ export function describeConfig(config: Config): DescribedSetting[] {
     apiKey: config.apiKey === null ? 'in the data directory' : 'set (hidden)',
     masterKey: config.masterKeys === null ? 'in the data directory' : 'set (hidden)',
     rateLimits: describeRateLimits(config.rateLimits),
+    corsOrigins: config.corsOrigins.join(',') || 'none but its own',
     egressAllow: config.egressAllow.join(',') || 'nothing',
     workerConcurrency: [...config.workerConcurrency].map(([type, count]) => `${type}=${count}`).join(','),
     nodes: config.nodesFolder ?? 'none',

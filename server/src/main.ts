@@ -245,7 +245,7 @@ async function construct(config: Config, { store, clock, log, name, modules, mas
     log,
   })
   const api = modules.createApi({
-    settings: { host: config.host, port: config.port, version: VERSION },
+    settings: { host: config.host, port: config.port, version: VERSION, corsOrigins: config.corsOrigins },
     store,
     transport,
     clock,

@@ -16,7 +16,8 @@ import {
 } from 'fastify'
 import type { Clock } from '../clock.ts'
 import type { Service } from '../service.ts'
-import { createBrowserCheck, isLoopback, Keys, requireRole } from './auth.ts'
+import { Keys, requireRole } from './auth.ts'
+import { createBrowserCheck, isLoopback } from './browser.ts'
 import type { Answer, Call, Handlers, Principal } from './call.ts'
 import { createSendCommand } from './commands.ts'
 import { pathsOf, ROUTES, type RouteContract, type RouteName } from './contract.ts'
@@ -175,12 +176,14 @@ function createServer({ clock, log, metrics, settings }: ApiParts): FastifyInsta
       )
     },
   }) as unknown as FastifyInstance
-  const checkBrowser = createBrowserCheck(settings.host)
+  const checkBrowser = createBrowserCheck(settings)
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     try {
-      checkBrowser(request.headers.host, request.headers.origin)
-      done()
+      const { headers, isPreflight } = checkBrowser(request.method, request.headers)
+      reply.headers(headers)
+      if (isPreflight) reply.code(204).send()
+      else done()
     } catch (error) {
       done(error as Error)
     }

@@ -1,12 +1,5 @@
-/**
- * Who may call: the key of the request, and whether a browser was tricked into sending it.
- *
- * Keys are known by their SHA-256 only. The Host and Origin checks hold for servers on loopback, where a page from
- * anywhere can reach the port through the user's browser: a foreign Host is DNS rebinding, a foreign Origin a
- * cross-site request. A server on another address relies on its keys (and on whatever proxy stands before it).
- */
+/** Who calls: the key of the request and its role. Keys are known by their SHA-256 only. */
 import { hash } from 'node:crypto'
-import { isIP } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import type { Store } from '../store/store.ts'
@@ -100,48 +93,4 @@ export function requireRole(principal: Principal, role: Role | typeof WORKER_ROL
     'forbidden',
     `${act} needs the role ${role}; this API key has the role ${principal.role}. Use a key with the role ${role} or a higher one (${ROLES.join(' < ')}).`,
   )
-}
-
-const LOOPBACK_NAMES = new Set(['localhost', '::1', '[::1]'])
-
-/** An address or name that means this machine. */
-export function isLoopback(host: string): boolean {
-  const bare = host
-    .toLowerCase()
-    .replace(/^\[|\]$/g, '')
-    .replace(/^::ffff:/, '')
-  return (
-    LOOPBACK_NAMES.has(bare) || bare.endsWith('.localhost') || (isIP(bare) === 4 && bare.startsWith('127.'))
-  )
-}
-
-/** Host name of a Host header or an authority, without the port. */
-function hostNameOf(authority: string): string {
-  return authority.toLowerCase().replace(/:\d+$/, '')
-}
-
-/** Refuses what a browser would only send for a page that is none of ours. Throws `host_refused`, `origin_refused`. */
-export function createBrowserCheck(
-  boundHost: string,
-): (host: string | undefined, origin: string | undefined) => void {
-  const isLocalServer = isLoopback(boundHost)
-  return (host = '', origin) => {
-    if (isLocalServer && !isLoopback(hostNameOf(host)) && hostNameOf(host) !== boundHost.toLowerCase()) {
-      throw ApiError.of(
-        'host_refused',
-        `The Host header says \`${host}\`, and this server answers on this machine only (${boundHost}, localhost). This protects against pages that point a name of theirs at your machine; call it by http://localhost or 127.0.0.1.`,
-      )
-    }
-    if (origin !== undefined && !isSameOrigin(origin, host)) {
-      throw ApiError.of(
-        'origin_refused',
-        `A page of \`${origin}\` called this server, and pages of other origins may not. Call the API from a program, or open the server’s own pages.`,
-      )
-    }
-  }
-}
-
-function isSameOrigin(origin: string, host: string): boolean {
-  const authority = /^https?:\/\/([^/]+)$/i.exec(origin)?.[1]
-  return authority !== undefined && authority.toLowerCase() === host.toLowerCase()
 }

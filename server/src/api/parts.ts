@@ -26,6 +26,8 @@ export interface ApiSettings {
   /** 0 takes a free one; `url()` says which. */
   readonly port: number
   readonly version: string
+  /** Pages of these origins may call, too. */
+  readonly corsOrigins: readonly string[]
 }
 
 export interface NodeTypeSource {

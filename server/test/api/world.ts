@@ -65,6 +65,8 @@ export interface ApiWorldSettings {
   readonly leaseMs?: number
   /** None unless given. */
   readonly rateLimits?: RateLimits
+  /** Pages of these origins may call. */
+  readonly corsOrigins?: readonly string[]
   /** Stands between the API and the store. */
   readonly store?: (store: Store) => Store
 }
@@ -120,7 +122,7 @@ export class ApiWorld {
       log,
     })
     this.api = createApi({
-      settings: { host: '127.0.0.1', port: 0, version: '0.0.0' },
+      settings: { host: '127.0.0.1', port: 0, version: '0.0.0', corsOrigins: settings.corsOrigins ?? [] },
       store: settings.store?.(store) ?? store,
       transport: this.transport,
       clock,

@@ -66,6 +66,25 @@ describe('values', () => {
     expect(egressAllow).toEqual(['a.example', 'localhost:3000'])
   })
 
+  test('origins are read as browsers write them, and what is none is refused with a reason', () => {
+    const given = 'https://App.Example.com, http://localhost:5173/,https://a.example:443'
+    expect(config({ WEFT_CORS_ORIGINS: given }).corsOrigins).toEqual([
+      'https://app.example.com',
+      'http://localhost:5173',
+      'https://a.example',
+    ])
+    expect(config({}).corsOrigins).toEqual([])
+    expect(problems({ WEFT_CORS_ORIGINS: '*' })[0]).toContain('every page of the internet')
+    for (const entry of [
+      'app.example.com',
+      'https://a.example/app',
+      'ftp://a.example',
+      'https://u@a.example',
+      'null',
+    ])
+      expect(problems({ WEFT_CORS_ORIGINS: entry })[0]).toContain(`\`${entry}\`, which is no origin`)
+  })
+
   test('retention may be off', () => {
     expect(config({ WEFT_RETENTION: 'off' }).retentionMs).toBeNull()
     expect(config({ WEFT_RETENTION: '12h' }).retentionMs).toBe(12 * 3_600_000)
