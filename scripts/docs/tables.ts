@@ -21,7 +21,7 @@ export function configurationPage(): string {
     table(
       ['variable', 'default', 'meaning'],
       settings
-        .filter(({ later, variable }) => !later && variable !== 'WEFT_REDIS_URL')
+        .filter(({ later }) => !later)
         .map(({ variable, default: value, meaning }) => [
           code(variable),
           value ? code(value) : (DEFAULTS[variable] ?? 'unset'),
@@ -33,13 +33,10 @@ export function configurationPage(): string {
     '`WEFT_EGRESS_ALLOW` holds entries `host`, `host:port`, a CIDR or `host/path`, separated by commas. Without it, private and local addresses are refused.',
     '`WEFT_URL` and `WEFT_API_KEY` tell the CLI where its server is.',
     '## Known, not in force yet',
-    'Setting one of these earns a warning, `WEFT_REDIS_URL` a refusal.',
+    'Setting one of these earns a warning.',
     table(
       ['variable', 'why'],
-      [
-        ...settings.flatMap(({ variable, later }) => (later ? [[code(variable), later]] : [])),
-        [code('WEFT_REDIS_URL'), 'several processes over Redis are not built yet'],
-      ],
+      settings.flatMap(({ variable, later }) => (later ? [[code(variable), later]] : [])),
     ),
   )
 }

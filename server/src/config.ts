@@ -24,6 +24,8 @@ export interface Config {
   readonly dataDirectory: string
   /** `null`: Weft brings its own PostgreSQL, in the data directory. */
   readonly databaseUrl: string | null
+  /** `null`: tasks and signals stay in the memory of this process. */
+  readonly redisUrl: string | null
   /** `null`: the key in the data directory, made at the first start. */
   readonly apiKey: string | null
   /** `null`: those of the data directory, one made at the first start. */
@@ -110,7 +112,7 @@ export const SETTINGS = {
   redisUrl: {
     variable: 'WEFT_REDIS_URL',
     default: '',
-    meaning: 'unset: in memory, one process only',
+    meaning: 'Redis 6.2 or newer, or Valkey; unset: in memory, one process only',
     shown: 'url',
   },
   apiKey: {
@@ -189,6 +191,7 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     roles: reading.roles(),
     dataDirectory: reading.dataDirectory(sources),
     databaseUrl: reading.databaseUrl(),
+    redisUrl: reading.redisUrl(),
     apiKey: reading.apiKey(),
     masterKeys: reading.masterKeys(),
     rateLimits: reading.rateLimits(),
@@ -202,7 +205,6 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     logFormat: reading.oneOf('logFormat', LOG_FORMATS),
     credentials: reading.credentials(),
   }
-  reading.refuseRedis()
   if (reading.problems.length > 0) return { ok: false, problems: reading.problems }
   return { ok: true, config, warnings: [...reading.warnings, ...unknownVariables(environment)] }
 }
@@ -314,13 +316,16 @@ class Reading {
     return null
   }
 
-  refuseRedis(): void {
-    if (this.#given('redisUrl')) {
-      this.#refuse(
-        'redisUrl',
-        'is set, and several processes over Redis are not built yet: unset it, everything then runs in this process.',
-      )
-    }
+  redisUrl(): string | null {
+    const text = this.#given('redisUrl')
+    if (text === null) return null
+    const url = URL.canParse(text) ? new URL(text) : null
+    if (url && (url.protocol === 'redis:' || url.protocol === 'rediss:') && url.hostname) return text
+    this.#refuse(
+      'redisUrl',
+      'is not the address of a Redis: write redis://user:password@host:6379, or rediss:// for TLS.',
+    )
+    return null
   }
 
   apiKey(): string | null {
@@ -485,7 +490,7 @@ export function describeConfig(config: Config): DescribedSetting[] {
     roles: [...config.roles].join(','),
     dataDirectory: config.dataDirectory,
     databaseUrl: config.databaseUrl === null ? 'its own PostgreSQL' : withoutPassword(config.databaseUrl),
-    redisUrl: 'in memory',
+    redisUrl: config.redisUrl === null ? 'in memory' : withoutPassword(config.redisUrl),
     apiKey: config.apiKey === null ? 'in the data directory' : 'set (hidden)',
     masterKey: config.masterKeys === null ? 'in the data directory' : 'set (hidden)',
     rateLimits: describeRateLimits(config.rateLimits),

@@ -24,7 +24,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.t
 import { openStore } from './store/postgres.ts'
 import type { Store } from './store/store.ts'
 import { memoryTransport } from './transport/memory.ts'
-import { memoryRateLimiter } from './transport/rate-limiter.ts'
+import { memoryRateLimiter, type RateLimiter } from './transport/rate-limiter.ts'
 import type { Transport } from './transport/transport.ts'
 import { createUpkeep, followDatabaseClock } from './upkeep.ts'
 import type { MasterKeys } from './vault/master-keys.ts'
@@ -98,9 +98,13 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
     })
     started.add('store', () => store.close())
     await followDatabaseClock(store, clock)
+    const { transport, rateLimiter } = await openTransport(config, store, clock, log)
+    started.add('transport', () => transport.close())
 
     const parts = await construct(config, {
       store,
+      transport,
+      rateLimiter,
       clock,
       log,
       name,
@@ -108,7 +112,6 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       masterKeys: await ensureMasterKeys(config.dataDirectory, config.masterKeys, clock),
     })
     await resealCredentials(parts.vault, log)
-    started.add('transport', () => parts.transport.close())
     started.add('egress', () => parts.egress.close())
     started.add('sandbox', () => parts.builtIn.close())
     const apiKey = await ensureApiKey(config.dataDirectory, config.apiKey, clock)
@@ -131,7 +134,7 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       readyAfterMs: clock.monotonic() - began,
       submit: parts.api.submit,
       store,
-      transport: parts.transport,
+      transport,
       stop: () => started.stop(),
     }
   } catch (error) {
@@ -187,8 +190,31 @@ async function loadModules() {
   }
 }
 
+/** In memory for one process, on Redis where one is given; with it what counts calls: of this process, or of all. */
+async function openTransport(
+  config: Config,
+  store: Store,
+  clock: SystemClock,
+  log: Log,
+): Promise<{ readonly transport: Transport; readonly rateLimiter: RateLimiter }> {
+  if (config.redisUrl === null) {
+    return {
+      transport: memoryTransport({ clock, leaseMs: LEASE_MS }),
+      rateLimiter: memoryRateLimiter({ clock }),
+    }
+  }
+  const { redisTransport } = await import('./transport/redis.ts')
+  // Two installations on one Redis must not take each other's tasks.
+  const { databaseId } = await store.describe()
+  const prefix = `weft:${databaseId.slice(0, 12)}:`
+  const transport = await redisTransport({ url: config.redisUrl, prefix, clock, log, leaseMs: LEASE_MS })
+  return { transport, rateLimiter: transport.rateLimiter }
+}
+
 interface Ground {
   readonly store: Store
+  readonly transport: Transport
+  readonly rateLimiter: RateLimiter
   readonly clock: SystemClock
   readonly log: Log
   readonly name: string
@@ -196,8 +222,8 @@ interface Ground {
   readonly masterKeys: MasterKeys
 }
 
-async function construct(config: Config, { store, clock, log, name, modules, masterKeys }: Ground) {
-  const transport = memoryTransport({ clock, leaseMs: LEASE_MS })
+async function construct(config: Config, ground: Ground) {
+  const { store, transport, rateLimiter, clock, log, name, modules, masterKeys } = ground
   const metrics = modules.createMetrics()
   metrics.observe({ queues: () => transport.tasks.depth(), runs: () => store.runs.counts() })
   const egress = modules.createEgress({ allow: config.egressAllow })
@@ -261,10 +287,9 @@ async function construct(config: Config, { store, clock, log, name, modules, mas
     externalTasks,
     trouble: coordinator.trouble,
     rateLimits: config.rateLimits,
-    rateLimiter: memoryRateLimiter({ clock }),
+    rateLimiter,
   })
   return {
-    transport,
     egress,
     builtIn,
     coordinator,

@@ -81,16 +81,24 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
       async describe() {
         const { rows } = await pool.query<{
           version: string
+          database_id: string
           now_ms: number
           settings: Record<string, string>
         }>(
           `select current_setting('server_version') as version,
+             (select md5(system_identifier || ' ' || oid)
+              from pg_control_system(), pg_database where datname = current_database()) as database_id,
              (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms,
              (select json_object_agg(name, current_setting(name)) from unnest($1::text[]) as shown (name)) as settings`,
           [SHOWN_SETTINGS],
         )
         const row = rows[0]!
-        return { version: row.version, nowMs: row.now_ms, settings: row.settings }
+        return {
+          version: row.version,
+          databaseId: row.database_id,
+          nowMs: row.now_ms,
+          settings: row.settings,
+        }
       },
       async ping() {
         await pool.query('select 1')

@@ -536,8 +536,16 @@ export interface Store {
   }
   /** Opens the session on which a coordinator owns partitions. */
   openOwner(name: string): Promise<OwnerSession>
-  /** The database's clock against this machine's, and its settings, for `doctor`, `bench` and start-up checks. */
-  describe(): Promise<{ version: string; nowMs: number; settings: Record<string, string> }>
+  /**
+   * The database's clock against this machine's, and its settings, for `doctor`, `bench` and start-up checks.
+   * `databaseId`: differs between any two databases, for what processes on one of them share elsewhere.
+   */
+  describe(): Promise<{
+    version: string
+    databaseId: string
+    nowMs: number
+    settings: Record<string, string>
+  }>
   ping(): Promise<void>
   close(): Promise<void>
 }

@@ -92,6 +92,7 @@ export function memorySignals(): MemorySignals {
       }
       waiters.wake()
     },
+    lag: async () => partitions.reduce((sum, { ready, received }) => sum + ready.size + received.size, 0),
     close: () => waiters.dismiss(),
   }
 }

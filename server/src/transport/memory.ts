@@ -23,6 +23,7 @@ export function memoryTransport(options: { readonly clock: Clock; readonly lease
     tasks,
     signals,
     live,
+    onWiped: () => () => {},
     async close() {
       tasks.close()
       signals.close()

@@ -1,7 +1,7 @@
 /**
  * The transport carries; it remembers nothing that matters. Everything in it can be wiped at any moment and is rebuilt
- * from the log (R5). Two implementations stand behind this contract, `memory.ts` and (for many processes) Redis; one
- * conformance suite holds for both.
+ * from the log (R5). Two implementations stand behind this contract, `memory.ts` for one process and `redis.ts` for many;
+ * one conformance suite holds for both.
  *
  * Three lanes: *tasks* per node type, *signals* per partition, *live* for whoever watches.
  */
@@ -90,6 +90,8 @@ export interface SignalLane {
   delete(receipts: readonly string[]): Promise<void>
   /** The owner of these partitions starts again: what was received and not deleted is handed out once more. */
   reset(partitions: ReadonlySet<number>): Promise<void>
+  /** How many signals, of all partitions, are not deleted yet. */
+  lag(): Promise<number>
 }
 
 /** Fire and forget. `seq` numbers stand in the log; everything without one may be lost. */
@@ -129,7 +131,28 @@ export interface Transport {
   readonly tasks: TaskLane
   readonly signals: SignalLane
   readonly live: LiveLane
+  /**
+   * Calls back when what the lanes held is gone (a wipe, a failover): owners wait one heartbeat interval, in which
+   * workers register what they perform, then publish what is owed again. In memory that never happens.
+   */
+  onWiped(listener: () => void): () => void
   close(): Promise<void>
+}
+
+/**
+ * The transport cannot be reached. Nothing that matters is lost (R5): what is owed is published when it answers again,
+ * which it is asked to by itself.
+ */
+export class TransportUnavailable extends Error {
+  override readonly name = 'TransportUnavailable'
+  readonly code = 'transport_unavailable'
+  /** `reason`: which server, and what it said. */
+  constructor(reason: string, cause?: unknown) {
+    super(
+      `The transport does not answer: ${reason}. Weft connects again by itself; nothing is lost meanwhile, and steps go on when it is back.`,
+      { cause },
+    )
+  }
 }
 
 export const PARTITIONS = 16

@@ -133,7 +133,7 @@ describe('what is wrong', () => {
       WEFT_MASTER_KEY: 'secret-word',
       WEFT_CREDENTIAL_SHOP: 'not json secret-word',
       WEFT_ROLES: 'api,wroker',
-      WEFT_REDIS_URL: 'redis://:secret-word@h',
+      WEFT_REDIS_URL: 'http://:secret-word@h',
     }).join('\n')
     expect(found).toContain('WEFT_PORT=abc is not a port')
     expect(found).toContain('WEFT_LOG_LEVEL=inof is not known: did you mean `info`?')
@@ -146,7 +146,7 @@ describe('what is wrong', () => {
     expect(found).toContain('WEFT_MASTER_KEY is not a master key')
     expect(found).toContain('WEFT_CREDENTIAL_SHOP must be a JSON object')
     expect(found).toContain('did you mean `worker`?')
-    expect(found).toContain('WEFT_REDIS_URL is set')
+    expect(found).toContain('WEFT_REDIS_URL is not the address of a Redis')
     expect(found).not.toContain('secret-word')
   })
 

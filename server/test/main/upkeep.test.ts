@@ -91,7 +91,8 @@ test('finished runs go after their time; running ones stay, however old', async 
 
 test('the clock follows the database’s when they differ', async () => {
   const clock = systemClock()
-  const ahead = { describe: async () => ({ version: '18', nowMs: clock.now() + 90_000, settings: {} }) }
+  const nowMs = clock.now() + 90_000
+  const ahead = { describe: async () => ({ version: '18', databaseId: 'a', nowMs, settings: {} }) }
   await followDatabaseClock(ahead, clock)
   expect(Math.abs(clock.offsetMs - 90_000)).toBeLessThan(1_000)
 })

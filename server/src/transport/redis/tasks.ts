@@ -1,0 +1,214 @@
+/**
+ * The task lane on Redis: per type a queue ordered by the time of the publish, the leases of what is taken by the
+ * server's clock, and the set of halted runs (scripts/prelude.lua lists the keys).
+ *
+ * Invariants
+ * 1. A task id is held once: queued, or taken by one worker (R5). Every change is one script.
+ * 2. What a call of `take` took and could not bring home is given back before the next one (R7: no attempt is lost by
+ *    a connection).
+ * 3. Whoever waits looks again when a queue stops being empty, when the channel may have missed that, and now and then.
+ */
+import type { Task } from '@weft/engine'
+import type { Clock } from '../../clock.ts'
+import type { LaneDepth, LiveLane, TakenTask, TaskLane, TransportUnavailable } from '../transport.ts'
+import { Gathering } from './gathering.ts'
+import type { Keys } from './keys.ts'
+import type { Link } from './link.ts'
+import { Script } from './script.ts'
+
+/** As in memory: a halt is kept while the lane holds a task of the run, and for this long after. */
+const HALT_KEPT_MS = 60_000
+const LOST_KEPT_MS = 5 * 60_000
+/** Tasks in one script: some milliseconds of the server. */
+const MAX_PER_CALL = 500
+/** Should a wake-up be lost, nobody waits longer than this. */
+const LOOK_AGAIN_MS = 1_000
+
+const PUBLISH = new Script('publish')
+const TAKE = new Script('take')
+const HEARTBEAT = new Script('heartbeat')
+const REPORT = new Script('report')
+const HAND_BACK = new Script('hand-back')
+const RELEASE = new Script('release')
+const HALT = new Script('halt')
+const UNHALT = new Script('unhalt')
+const REAP = new Script('reap')
+const INSPECT = new Script('inspect')
+const DEPTH = new Script('depth')
+
+export interface RedisTasks extends TaskLane {
+  /** Everybody who waits looks again. */
+  wake(): void
+  close(): void
+}
+
+type Results = Parameters<TaskLane['report']>[0]
+
+export function redisTasks(lane: {
+  readonly link: Link
+  readonly keys: Keys
+  readonly clock: Clock
+  readonly leaseMs: number
+  readonly live: Pick<LiveLane, 'publish'>
+}): RedisTasks {
+  const { link, clock, leaseMs, live } = lane
+  const { prefix } = lane.keys
+  const run = (script: Script, args: readonly (string | number)[]): Promise<unknown> =>
+    link.call((redis) => script.run(redis, [prefix, ...args]))
+
+  const publishing = new Gathering<Task>(
+    (tasks) =>
+      run(
+        PUBLISH,
+        tasks.flatMap((task) => [task.type, task.id, JSON.stringify(task)]),
+      ),
+    MAX_PER_CALL,
+  )
+  const reporting = new Gathering<Results[number]>(
+    (results) =>
+      run(
+        REPORT,
+        results.flatMap(({ taskId, runId, signal }) => [taskId, runId, JSON.stringify(signal)]),
+      ),
+    MAX_PER_CALL,
+  )
+  /** Looks that are due; see 3. */
+  const waiting = new Set<() => void>()
+  let wakes = 0
+  /** Tokens of takes whose answer never came; see 2. */
+  let unconfirmed: string[] = []
+  const process = clock.token(6)
+  let takes = 0
+  let isClosed = false
+
+  function wake(): void {
+    wakes++
+    for (const look of waiting) look()
+  }
+
+  async function takeNow(worker: string, capacity: ReadonlyMap<string, number>): Promise<TakenTask[]> {
+    if (unconfirmed.length > 0) {
+      const tokens = unconfirmed
+      await run(RELEASE, tokens)
+      unconfirmed = unconfirmed.filter((token) => !tokens.includes(token))
+    }
+    const token = `${process}.${++takes}`
+    try {
+      const answer = (await run(TAKE, [worker, token, leaseMs, ...[...capacity].flat()])) as (
+        | string
+        | number
+      )[]
+      const taken: TakenTask[] = []
+      for (let at = 0; at < answer.length; at += 2) {
+        taken.push({ task: JSON.parse(answer[at + 1] as string) as Task, deliveries: Number(answer[at]) })
+      }
+      return taken
+    } catch (error) {
+      unconfirmed.push(token)
+      throw error as TransportUnavailable
+    }
+  }
+
+  /** Until a wake-up, or for a while, or until `signal` aborts. */
+  function nextLook(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        waiting.delete(look)
+        signal.removeEventListener('abort', look)
+        withdraw()
+        resolve()
+      }
+      const withdraw = clock.after(LOOK_AGAIN_MS, look)
+      waiting.add(look)
+      signal.addEventListener('abort', look)
+    })
+  }
+
+  return {
+    wake,
+    publish: (tasks) => publishing.add(tasks),
+
+    async take(worker, capacity, signal) {
+      while (!signal.aborted && !isClosed) {
+        const before = wakes
+        const taken = capacity.size === 0 ? [] : await takeNow(worker, capacity)
+        if (taken.length > 0) return taken
+        if (wakes === before && !signal.aborted && !isClosed) await nextLook(signal)
+      }
+      return []
+    },
+
+    async heartbeat(worker, tasks) {
+      const beat = async (args: readonly string[]) =>
+        (await run(HEARTBEAT, [worker, leaseMs, ...args])) as [string[], string[], string[]]
+      const abort: string[] = []
+      const lost: string[] = []
+      for (let from = 0; from < tasks.length; from += MAX_PER_CALL) {
+        const portion = tasks.slice(from, from + MAX_PER_CALL)
+        const [abortNow, lostNow, unknown] = await beat(portion.flatMap(({ id, type }) => [id, type, '']))
+        abort.push(...abortNow)
+        lost.push(...lostNow)
+        if (unknown.length === 0) continue
+        const forgotten = new Set(unknown)
+        const [abortToo, lostToo] = await beat(
+          portion
+            .filter(({ id }) => forgotten.has(id))
+            .flatMap((task) => [task.id, task.type, JSON.stringify(task)]),
+        )
+        abort.push(...abortToo)
+        lost.push(...lostToo)
+      }
+      return { abort, lost }
+    },
+
+    report: (results) => reporting.add(results),
+
+    async handBack(taskIds) {
+      if (taskIds.length > 0) await run(HAND_BACK, taskIds)
+    },
+
+    async halt(runId, abort) {
+      await run(HALT, [runId, abort ? '1' : '0', HALT_KEPT_MS])
+      // The heartbeat's answer carries the abort (R11); this only makes it quicker.
+      if (abort) live.publish([{ kind: 'halted', runId }])
+    },
+
+    async unhalt(runId) {
+      await run(UNHALT, [runId])
+    },
+
+    async reap() {
+      while ((await run(REAP, [leaseMs, LOST_KEPT_MS, HALT_KEPT_MS, MAX_PER_CALL])) === MAX_PER_CALL);
+    },
+
+    async inspect(taskIds) {
+      const found = new Map<string, 'queued' | 'taken'>()
+      if (taskIds.length === 0) return found
+      const answer = (await run(INSPECT, taskIds)) as number[]
+      for (const [index, state] of answer.entries()) {
+        if (state > 0) found.set(taskIds[index] as string, state === 1 ? 'queued' : 'taken')
+      }
+      return found
+    },
+
+    async depth() {
+      const answer = (await run(DEPTH, [])) as (string | number)[]
+      const depths: LaneDepth[] = []
+      for (let at = 0; at < answer.length; at += 4) {
+        const [type, waits, active, age] = answer.slice(at, at + 4)
+        depths.push({
+          type: String(type),
+          waiting: Number(waits),
+          active: Number(active),
+          oldestAgeMs: Number(age),
+        })
+      }
+      return depths.sort((a, b) => (a.type < b.type ? -1 : 1))
+    },
+
+    close() {
+      isClosed = true
+      wake()
+    },
+  }
+}
