@@ -204,7 +204,9 @@ function contentOf(
   registry: Registry,
 ): JsonObject {
   if (status === 204 || status === 101) return {}
-  const json = { schema: isSchema(answer) ? schemaOf(answer, registry) : {} }
+  if (answer === schemas.problemBody)
+    return { content: { 'application/problem+json': { schema: schemaOf(schemas.problemBody, registry) } } }
+  const json = { schema: isSchema(answer) ? schemaOf(answer, registry) : { type: 'object' } }
   const other = { schema: { type: 'string' } }
   const types = contract.types ?? ['application/json']
   return { content: Object.fromEntries(types.map((type) => [type, type.includes('json') ? json : other])) }

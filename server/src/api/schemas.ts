@@ -2,7 +2,7 @@
  * The shapes of what the API reads and answers, as zod schemas: the source of request checks and of the OpenAPI
  * document. Times are milliseconds since 1970.
  */
-import { parseDuration } from '@weft/engine'
+import { KNOWN_EVENTS, parseDuration, type RunStatus, type StepStatus, type WaitsFor } from '@weft/engine'
 import { z } from 'zod'
 
 export const ROLES = ['viewer', 'operator', 'editor', 'admin'] as const
@@ -10,16 +10,32 @@ export type Role = (typeof ROLES)[number]
 /** Performs tasks and nothing else; stands beside the others, not among them. */
 export const WORKER_ROLE = 'worker'
 
-const RUN_STATUSES = [
-  'queued',
-  'running',
-  'waiting',
-  'paused',
-  'stopping',
-  'completed',
-  'failed',
-  'cancelled',
-] as const
+/** Names of a union of the engine, every one of them, in the order given: one that is left out does not compile. */
+const names = <Name extends string>(all: Readonly<Record<Name, true>>): readonly [Name, ...Name[]] =>
+  Object.keys(all) as [Name, ...Name[]]
+
+const RUN_STATUSES = names<RunStatus>({
+  queued: true,
+  running: true,
+  waiting: true,
+  paused: true,
+  stopping: true,
+  completed: true,
+  failed: true,
+  cancelled: true,
+})
+const STEP_STATUSES = names<StepStatus>({
+  pending: true,
+  ready: true,
+  running: true,
+  waiting: true,
+  completed: true,
+  failed: true,
+  skipped: true,
+  cancelled: true,
+})
+const WAITS_FOR = names<WaitsFor>({ worker: true, timer: true, approval: true, message: true, child: true })
+const APPROVAL_STATUSES = ['open', 'approved', 'rejected', 'timeout', 'closed', 'superseded'] as const
 
 const time = z.number().describe('milliseconds since 1970')
 const json = z.unknown().describe('any JSON value')
@@ -85,6 +101,16 @@ export const warning = z.object({
   details: json.optional(),
 })
 
+const stepError = z.object({
+  code: z.string().describe('stable: programs may rely on it'),
+  message: z.string(),
+  retryable: z.boolean(),
+  retryAfterMs: z.number().optional(),
+  pointer: z.string().optional(),
+  column: z.number().optional(),
+  details: json.optional(),
+})
+
 export const idempotencyKey = plain(255).min(1, 'is empty; give it 1 to 255 characters, or leave it out')
 const sourceText = z
   .string()
@@ -127,7 +153,7 @@ export const runsQuery = z.strictObject({
         text.split(','),
       )
       const unknown = wanted.find((status) => !(RUN_STATUSES as readonly string[]).includes(status))
-      if (unknown === undefined) return wanted as (typeof RUN_STATUSES)[number][]
+      if (unknown === undefined) return wanted as RunStatus[]
       context.issues.push({
         code: 'custom',
         input: value,
@@ -184,7 +210,7 @@ export const graphQuery = z.strictObject({
 export const pageQuery = z.strictObject({ cursor, limit })
 
 export const approvalsQuery = z.strictObject({
-  status: z.enum(['open', 'approved', 'rejected', 'timeout', 'closed', 'superseded']).optional(),
+  status: z.enum(APPROVAL_STATUSES).optional(),
   runId: plain(100).optional(),
   cursor,
   limit,
@@ -312,9 +338,9 @@ export const runSummary = z.object({
   version: z.number().nullable(),
   graph: z.string().describe('hash of the definition in force'),
   status: z.enum(RUN_STATUSES),
-  waitingFor: z.array(z.string()),
+  waitingFor: z.array(z.enum(WAITS_FOR)),
   labels: z.record(z.string(), z.string()),
-  error: json.nullable(),
+  error: stepError.nullable(),
   parentId: z.string().nullable(),
   seq: z.number().describe('number of the last event'),
   createdAt: time,
@@ -324,14 +350,41 @@ export const runSummary = z.object({
 })
 
 export const runOutcome = runSummary.extend({ output: json })
+const step = z.object({
+  id: z.string(),
+  type: z.string(),
+  name: z.string().nullable(),
+  status: z.enum(STEP_STATUSES),
+  label: z.string().nullable().describe('how it ended, where its type has labels, such as `approved`'),
+  output: json,
+  error: stepError.nullable(),
+  handled: z.boolean().describe('it failed, and an edge or `onError` dealt with it'),
+  attempts: z.number(),
+  round: z.number(),
+  items: z
+    .object({ count: z.number(), completed: z.number(), failed: z.number(), live: z.number() })
+    .nullable()
+    .describe('of a `forEach`'),
+  next: z.array(z.string()).nullable().describe('where its edges led, once it has settled'),
+  waitsFor: z.array(z.enum(WAITS_FOR)),
+  wakeAt: time.nullable().describe('when it moves by itself'),
+  reachedAt: time.nullable(),
+  startedAt: time.nullable(),
+  settledAt: time.nullable(),
+  worker: z.string().nullable(),
+  actor: z.string().nullable(),
+  warnings: z.array(warning),
+})
 export const runDetail = runOutcome.extend({
   input: json,
   versions: z.array(z.string()),
-  steps: z.array(json),
+  steps: z.array(step),
   warnings: z.array(warning),
 })
 
-export const runEvent = z.looseObject({ seq: z.number(), type: z.string(), at: time })
+export const runEvent = z
+  .looseObject({ seq: z.number(), type: z.enum(names(KNOWN_EVENTS)), at: time })
+  .describe('what else is in it follows from its type')
 export const runEvents = page(runEvent).describe('`nextCursor` is the next `after`')
 export const runPage = page(runSummary)
 
@@ -341,7 +394,7 @@ export const graphNode = z.object({
   kind: z.string(),
   name: z.string().nullable(),
   layer: z.number().describe('length of the longest way from a root'),
-  status: z.string(),
+  status: z.enum(STEP_STATUSES),
   forEach: z.boolean(),
 })
 export const graphEdge = z.object({
@@ -362,16 +415,18 @@ export const runGraph = z.object({
 
 export const runWhy = z.object({
   id: z.string(),
-  status: z.string(),
-  waitingFor: z.array(z.string()),
+  status: z.enum(RUN_STATUSES),
+  waitingFor: z.array(z.enum(WAITS_FOR)),
   stuckReason: z.string().nullable(),
   tokens: z.array(
-    z.looseObject({
-      token: z.string(),
-      waitsFor: z.string(),
-      since: time.nullable(),
-      until: time.nullable(),
+    z.object({
+      token: z.string().describe('a step, an item of one, or `run`'),
+      waitsFor: z.enum([...WAITS_FOR, 'resume', 'stop']),
+      since: time,
+      until: time.nullable().describe('when it moves by itself'),
       text: z.string(),
+      subject: z.string().optional().describe('the approval, the message’s name or the child run'),
+      type: z.string().nullable(),
     }),
   ),
   hints: z.array(z.string()),
@@ -447,7 +502,7 @@ export const approval = z.object({
   id: z.string(),
   runId: z.string(),
   key: z.string().describe('the step'),
-  status: z.string(),
+  status: z.enum(APPROVAL_STATUSES),
   title: z.string(),
   body: z.string().nullable(),
   form: json.nullable(),
@@ -488,7 +543,7 @@ export const deadLetter = z.object({
   round: z.number(),
   attempt: z.number(),
   handled: z.boolean().describe('an edge or `onError` dealt with it'),
-  error: json,
+  error: stepError,
   failedAt: time,
 })
 export const deadLetterPage = page(deadLetter)
@@ -496,7 +551,7 @@ export const deadLetterDetail = deadLetter.extend({
   attempts: z.array(
     z.object({
       attempt: z.number(),
-      error: json,
+      error: stepError,
       at: time,
       startedAt: time.nullable(),
       worker: z.string().nullable(),
