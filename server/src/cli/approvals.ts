@@ -4,7 +4,7 @@ import { Command } from 'commander'
 import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import { resolveRun } from './reference.ts'
 import { type Approval, type CommandAnswer, collect, type Page } from './shapes.ts'
 import { gather, readJson, readPairs } from './values.ts'
@@ -95,33 +95,20 @@ async function list(session: Session, options: { status: string; run?: string })
     (cursor) => client.call<Page<Approval>>('GET', '/api/v1/approvals', { query: { ...query, cursor } }),
     MOST,
   )
-  if (session.isJson) {
-    session.json(items)
-    return 0
-  }
-  if (items.length === 0) session.notice('Nothing waits for a person.')
-  const now = session.context.clock.now()
-  session.lines(
-    table(
-      items.map((item): Piece[] => [
-        { text: item.id },
-        { text: item.status, colour: item.status === 'open' ? 'yellow' : 'dim' },
-        { text: `${durationText(now - item.openedAt)} ago`, colour: 'dim' },
-        {
-          text:
-            item.expiresAt !== null && item.status === 'open'
-              ? `${durationText(item.expiresAt - now)} left`
-              : '',
-          colour: 'dim',
-        },
-        { text: plain(item.title) },
-      ]),
-      session.width,
-      session.paint,
-    ),
-  )
-  return 0
+  return session.list(items, rowOf, 'Nothing waits for a person.')
 }
+
+const rowOf = (item: Approval, now: number): Piece[] => [
+  { text: item.id },
+  { text: item.status, colour: item.status === 'open' ? 'yellow' : 'dim' },
+  { text: `${durationText(now - item.openedAt)} ago`, colour: 'dim' },
+  {
+    text:
+      item.expiresAt !== null && item.status === 'open' ? `${durationText(item.expiresAt - now)} left` : '',
+    colour: 'dim',
+  },
+  { text: plain(item.title) },
+]
 
 async function get(session: Session, reference: string): Promise<number> {
   const approval = await find(await session.client(), reference)

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { CliEnvironment } from '../config.ts'
 import type { Client } from './client.ts'
 import { type Connection, connect } from './connect.ts'
-import { createPaint, jsonText, type Paint } from './paint.ts'
+import { createPaint, jsonText, type Paint, type Piece, table } from './paint.ts'
 import type { ScreenOutput } from './screen.ts'
 
 export interface TerminalOutput extends ScreenOutput {
@@ -80,6 +80,26 @@ export class Session {
 
   json(value: unknown): void {
     this.line(jsonText(value))
+  }
+
+  /** A row for each, or the sentence for when there is none; answers the exit code. */
+  list<Item>(
+    items: readonly Item[],
+    row: (item: Item, now: number) => readonly Piece[],
+    whenNone?: string,
+  ): number {
+    const now = this.context.clock.now()
+    if (this.isJson) this.json(items)
+    else if (items.length === 0 && whenNone !== undefined) this.notice(whenNone)
+    else
+      this.lines(
+        table(
+          items.map((item) => row(item, now)),
+          this.width,
+          this.paint,
+        ),
+      )
+    return 0
   }
 
   /** What is said about the work and is not its result. */

@@ -2,8 +2,9 @@
 import { isObject, type JsonObject } from '@weft/engine'
 import { Command } from 'commander'
 import { action, type CliContext, type Session } from './context.ts'
+import { deleteCommand } from './delete.ts'
 import { CliError, EXIT } from './exit.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import type { Credential, Page } from './shapes.ts'
 import { readText } from './values.ts'
 
@@ -30,19 +31,14 @@ export function credentialsCommand(context: CliContext): Command {
       'Gives a credential a new value. Attempts that begin from now on use it.',
     ),
   )
-  credentials
-    .command('delete')
-    .description('Deletes a credential. Steps that name it fail until there is one again.')
-    .argument('<name>', 'its name')
-    .addHelpText('after', '\nExamples:\n  weft credentials delete shop_api')
-    .action(
-      action(context, async (session, name: string) => {
-        await (await session.client()).call('DELETE', pathOf(name))
-        if (session.isJson) session.json({ name, deleted: true })
-        else session.line(`deleted  ${plain(name)}`)
-        return 0
-      }),
-    )
+  credentials.addCommand(
+    deleteCommand(context, {
+      argument: 'name',
+      description: 'Deletes a credential. Steps that name it fail until there is one again.',
+      example: 'weft credentials delete shop_api',
+      pathOf,
+    }),
+  )
   return credentials
 }
 
@@ -102,19 +98,11 @@ async function readValue(
 
 async function list(session: Session): Promise<number> {
   const { items } = await (await session.client()).call<Page<Credential>>('GET', '/api/v1/credentials')
-  const now = session.context.clock.now()
-  if (session.isJson) session.json(items)
-  else if (items.length === 0)
-    session.notice('No credential is stored yet. Store one: weft credentials create <name> -f <file>.')
-  else
-    session.lines(
-      table(
-        items.map((item) => row(item, now)),
-        session.width,
-        session.paint,
-      ),
-    )
-  return 0
+  return session.list(
+    items,
+    row,
+    'No credential is stored yet. Store one: weft credentials create <name> -f <file>.',
+  )
 }
 
 const row = ({ name, source, rotatedAt, keyId, readable }: Credential, now: number): Piece[] => [

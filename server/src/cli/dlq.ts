@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { showTouched } from './bulk.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import { resolveRun } from './reference.ts'
 import { brief } from './sentences.ts'
 import {
@@ -78,28 +78,17 @@ async function list(session: Session, options: FilterOptions): Promise<number> {
     (cursor) => client.call<Page<DeadLetter>>('GET', '/api/v1/dead-letters', { query: { ...query, cursor } }),
     MOST,
   )
-  if (session.isJson) {
-    session.json(letters)
-    return 0
-  }
-  if (letters.length === 0) session.notice('No step has failed for good.')
-  const now = session.context.clock.now()
-  session.lines(
-    table(
-      letters.map((letter): Piece[] => [
-        { text: letter.id },
-        { text: plain(letter.workflow) },
-        { text: letter.key },
-        { text: `${durationText(now - letter.failedAt)} ago`, colour: 'dim' },
-        { text: letter.handled ? 'handled' : letter.replayable ? '' : 'its run goes on', colour: 'dim' },
-        { text: plain(`${letter.error.code}: ${letter.error.message}`), colour: 'red' },
-      ]),
-      session.width,
-      session.paint,
-    ),
-  )
-  return 0
+  return session.list(letters, rowOf, 'No step has failed for good.')
 }
+
+const rowOf = (letter: DeadLetter, now: number): Piece[] => [
+  { text: letter.id },
+  { text: plain(letter.workflow) },
+  { text: letter.key },
+  { text: `${durationText(now - letter.failedAt)} ago`, colour: 'dim' },
+  { text: letter.handled ? 'handled' : letter.replayable ? '' : 'its run goes on', colour: 'dim' },
+  { text: plain(`${letter.error.code}: ${letter.error.message}`), colour: 'red' },
+]
 
 async function get(session: Session, id: string): Promise<number> {
   const client = await session.client()

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import { type ApiKey, type CreatedApiKey, collect, type Page } from './shapes.ts'
 
 const MOST = 10_000
@@ -48,26 +48,13 @@ const all = async (session: Session): Promise<ApiKey[]> => {
 }
 
 async function list(session: Session): Promise<number> {
-  const items = await all(session)
-  if (session.isJson) {
-    session.json(items)
-    return 0
-  }
-  const now = session.context.clock.now()
-  session.lines(
-    table(
-      items.map((item): Piece[] => [
-        { text: item.id },
-        { text: plain(item.name) },
-        { text: item.role, colour: 'cyan' },
-        { text: `${durationText(now - item.createdAt)} ago`, colour: 'dim' },
-        expiry(item, now),
-      ]),
-      session.width,
-      session.paint,
-    ),
-  )
-  return 0
+  return session.list(await all(session), (item, now) => [
+    { text: item.id },
+    { text: plain(item.name) },
+    { text: item.role, colour: 'cyan' },
+    { text: `${durationText(now - item.createdAt)} ago`, colour: 'dim' },
+    expiry(item, now),
+  ])
 }
 
 function expiry({ expiresAt }: ApiKey, now: number): Piece {

@@ -191,34 +191,23 @@ async function list(session: Session, options: ListOptions): Promise<number> {
       },
     })
   const runs = await collect(fetchPage, most)
-  if (session.isJson) {
-    session.json(runs)
-    return 0
-  }
-  if (runs.length === 0) session.notice('No run matches. Start one: weft run <file>.')
-  const now = session.context.clock.now()
-  session.lines(
-    table(
-      runs.map((run): Piece[] => [
-        { text: run.id },
-        { text: run.stuckReason === null ? run.status : `${run.status} (stuck)`, colour: colourOf(run) },
-        { text: plain(`${run.workflow}${run.version === null ? '' : `@${run.version}`}`) },
-        { text: `${durationText(now - run.createdAt)} ago`, colour: 'dim' },
-        {
-          text: run.error
-            ? plain(run.error.code)
-            : run.waitingFor.length > 0
-              ? `for ${run.waitingFor.join(', ')}`
-              : '',
-          colour: 'dim',
-        },
-      ]),
-      session.width,
-      session.paint,
-    ),
-  )
-  return 0
+  return session.list(runs, rowOf, 'No run matches. Start one: weft run <file>.')
 }
+
+const rowOf = (run: RunSummary, now: number): Piece[] => [
+  { text: run.id },
+  { text: run.stuckReason === null ? run.status : `${run.status} (stuck)`, colour: colourOf(run) },
+  { text: plain(`${run.workflow}${run.version === null ? '' : `@${run.version}`}`) },
+  { text: `${durationText(now - run.createdAt)} ago`, colour: 'dim' },
+  {
+    text: run.error
+      ? plain(run.error.code)
+      : run.waitingFor.length > 0
+        ? `for ${run.waitingFor.join(', ')}`
+        : '',
+    colour: 'dim',
+  },
+]
 
 function colourOf({ status, stuckReason }: RunSummary): NonNullable<Piece['colour']> {
   if (stuckReason !== null || status === 'failed') return 'red'

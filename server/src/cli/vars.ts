@@ -2,7 +2,8 @@
 import type { Json } from '@weft/engine'
 import { Command } from 'commander'
 import { action, type CliContext, type Session } from './context.ts'
-import { durationText, jsonText, type Piece, plain, table } from './paint.ts'
+import { deleteCommand } from './delete.ts'
+import { durationText, jsonText, type Piece, plain } from './paint.ts'
 import type { Page, Variable } from './shapes.ts'
 import { looseValue, readJson } from './values.ts'
 
@@ -52,37 +53,20 @@ export function varsCommand(context: CliContext): Command {
         return 0
       }),
     )
-  vars
-    .command('delete')
-    .description('Deletes a variable. Runs that have started keep its value.')
-    .argument('<name>', 'its name')
-    .addHelpText('after', '\nExamples:\n  weft vars delete region')
-    .action(
-      action(context, async (session, name: string) => {
-        await (await session.client()).call('DELETE', pathOf(name))
-        if (session.isJson) session.json({ name, deleted: true })
-        else session.line(`deleted  ${name}`)
-        return 0
-      }),
-    )
+  vars.addCommand(
+    deleteCommand(context, {
+      argument: 'name',
+      description: 'Deletes a variable. Runs that have started keep its value.',
+      example: 'weft vars delete region',
+      pathOf,
+    }),
+  )
   return vars
 }
 
 async function list(session: Session): Promise<number> {
   const { items } = await (await session.client()).call<Page<Variable>>('GET', '/api/v1/variables')
-  const now = session.context.clock.now()
-  if (session.isJson) session.json(items)
-  else if (items.length === 0)
-    session.notice('No variable is set yet. Set one: weft vars set <name> <value>.')
-  else
-    session.lines(
-      table(
-        items.map((item) => row(item, now)),
-        session.width,
-        session.paint,
-      ),
-    )
-  return 0
+  return session.list(items, row, 'No variable is set yet. Set one: weft vars set <name> <value>.')
 }
 
 const row = ({ name, value, updatedAt }: Variable, now: number): Piece[] => [

@@ -2,8 +2,9 @@
 import { Command } from 'commander'
 import { inFile } from './check-file.ts'
 import { action, type CliContext } from './context.ts'
+import { deleteCommand } from './delete.ts'
 import { CliError, EXIT } from './exit.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import {
   collect,
   type Page,
@@ -33,18 +34,7 @@ export function workflowsCommand(context: CliContext): Command {
             client.call<Page<WorkflowSummary>>('GET', '/api/v1/workflows', { query: { limit: 500, cursor } }),
           MOST,
         )
-        if (session.isJson) session.json(items)
-        else if (items.length === 0)
-          session.notice('No workflow is stored yet. Store one: weft workflows create <file>.')
-        else
-          session.lines(
-            table(
-              items.map((item) => row(item, session.context.clock.now())),
-              session.width,
-              session.paint,
-            ),
-          )
-        return 0
+        return session.list(items, row, 'No workflow is stored yet. Store one: weft workflows create <file>.')
       }),
     )
   workflows
@@ -110,16 +100,7 @@ export function workflowsCommand(context: CliContext): Command {
           'GET',
           `/api/v1/workflows/${encodeURIComponent(name)}/versions`,
         )
-        if (session.isJson) session.json(items)
-        else
-          session.lines(
-            table(
-              items.map((item) => row(item, session.context.clock.now())),
-              session.width,
-              session.paint,
-            ),
-          )
-        return 0
+        return session.list(items, row)
       }),
     )
   workflows
@@ -145,19 +126,14 @@ export function workflowsCommand(context: CliContext): Command {
         return 0
       }),
     )
-  workflows
-    .command('delete')
-    .description('Deletes a workflow with its versions and tags. Its runs stay.')
-    .argument('<workflow>', 'its name')
-    .addHelpText('after', '\nExamples:\n  weft workflows delete order-triage')
-    .action(
-      action(context, async (session, name: string) => {
-        await (await session.client()).call('DELETE', `/api/v1/workflows/${encodeURIComponent(name)}`)
-        if (session.isJson) session.json({ name, deleted: true })
-        else session.line(`deleted  ${name}`)
-        return 0
-      }),
-    )
+  workflows.addCommand(
+    deleteCommand(context, {
+      argument: 'workflow',
+      description: 'Deletes a workflow with its versions and tags. Its runs stay.',
+      example: 'weft workflows delete order-triage',
+      pathOf: (name) => `/api/v1/workflows/${encodeURIComponent(name)}`,
+    }),
+  )
   return workflows
 }
 
