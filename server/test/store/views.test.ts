@@ -102,6 +102,23 @@ describe('views', () => {
     expect(await letters()).toEqual([])
   })
 
+  it('list the dead letters that the API lists: the items that failed, not the step that they joined into', async () => {
+    const run = newRun()
+    await store.runs.begin(run)
+    const item = { ...failed('500'), key: 'charge[1]', handled: true }
+    const joined = { type: 'step.joined' as const, at: START_MS + 4, key: 'charge', round: 1 }
+    const error = { code: 'items_failed', message: '1 of 2 items failed', retryable: false }
+    await whileOwning(store, (session) =>
+      session.append([
+        appendOf(run, { events: [item, { ...joined, outcome: 'failed', error, handled: false }] }),
+      ]),
+    )
+    const { rows } = await client.query('select step_key from dead_letters where run_id = $1', [run.id])
+    const listed = await store.deadLetters.list({ workspace: run.workspace, runId: run.id, limit: 10 })
+    expect(rows.map(({ step_key }) => step_key)).toEqual(['charge[1]'])
+    expect(listed.items.map(({ key }) => key)).toEqual(['charge[1]'])
+  })
+
   it('count how runs of a workflow ended and how long they took', async () => {
     for (const tookMs of [100, 200, 600]) {
       const run = newRun({ workflow: 'timed' })
