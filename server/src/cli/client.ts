@@ -41,8 +41,17 @@ export type StreamItem =
   | { readonly kind: 'event'; readonly seq: number; readonly event: RunEvent }
   | { readonly kind: 'attempt'; readonly news: AttemptNews }
 
-const RECONNECTS = 20
-const RECONNECT_DELAY_MS = 500
+export interface FollowOptions {
+  /** Stops following. */
+  readonly signal?: AbortSignal
+  /** The server is away, and is tried again; or it is back. */
+  readonly onAway?: (isAway: boolean) => void
+}
+
+const FIRST_DELAY_MS = 250
+const LONGEST_DELAY_MS = 5_000
+/** A server that restarts is back long before. */
+const GIVE_UP_AFTER_MS = 120_000
 
 export class Client {
   readonly address: ServerAddress
@@ -71,11 +80,29 @@ export class Client {
     }
   }
 
+  /** Asks until a server answers; for what is asked in the middle of something that has begun. */
+  async patiently<Result>(ask: () => Promise<Result>, options: FollowOptions = {}): Promise<Result> {
+    const patience = new Patience(options)
+    for (;;) {
+      try {
+        const result = await ask()
+        patience.reset()
+        return result
+      } catch (error) {
+        if (!(error instanceof CliError) || error.exitCode !== EXIT.unreachable || options.signal?.aborted)
+          throw error
+        await patience.wait(error)
+      }
+    }
+  }
+
   /** A run's events from after `afterSeq`; connects again where a connection broke, without a gap. */
-  async *events(runId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<StreamItem> {
+  async *events(runId: string, afterSeq = 0, options: FollowOptions = {}): AsyncGenerator<StreamItem> {
+    const { signal } = options
+    const patience = new Patience(options)
     let lastSeq = afterSeq
-    for (let failures = 0; ; ) {
-      let broken: unknown
+    while (!signal?.aborted) {
+      let broken: unknown = new Error('the server ended the stream')
       try {
         const path = `/api/v1/runs/${encodeURIComponent(runId)}/events`
         const response = await this.#fetch(
@@ -86,20 +113,20 @@ export class Client {
         )
         if (response.status === 204) return
         if (response.status !== 200) throw problemError(response.status, await response.text())
+        patience.reset()
         for await (const item of readStream(response)) {
-          failures = 0
           if (item.kind === 'event') lastSeq = item.seq
           yield item
           if (item.kind === 'event' && isFinal(item.event)) return
         }
       } catch (error) {
-        if (signal?.aborted) return
-        if (error instanceof CliError && error.exitCode !== EXIT.unreachable) throw error
+        // A problem, and what is no answer of Weft's: neither gets better with the next connection.
+        if (error instanceof CliError ? error.exitCode !== EXIT.unreachable : error instanceof SyntaxError)
+          throw error
         broken = error
       }
-      if (++failures > RECONNECTS) throw broken instanceof CliError ? broken : this.#unreachable(broken)
-      await sleep(RECONNECT_DELAY_MS, undefined, signal ? { signal } : {}).catch(() => undefined)
-      if (signal?.aborted) return
+      if (!signal?.aborted)
+        await patience.wait(broken instanceof CliError ? broken : this.#unreachable(broken))
     }
   }
 
@@ -140,6 +167,34 @@ export class Client {
   }
 }
 
+/** Waits for a server that is away, longer each time, and gives up after two minutes. */
+class Patience {
+  readonly #options: FollowOptions
+  #delayMs = FIRST_DELAY_MS
+  #waitedMs = 0
+
+  constructor(options: FollowOptions) {
+    this.#options = options
+  }
+
+  /** A server answers. */
+  reset(): void {
+    if (this.#waitedMs > 0) this.#options.onAway?.(false)
+    this.#delayMs = FIRST_DELAY_MS
+    this.#waitedMs = 0
+  }
+
+  /** Throws the reason when it has waited long enough. */
+  async wait(reason: CliError): Promise<void> {
+    const { signal, onAway } = this.#options
+    if (this.#waitedMs >= GIVE_UP_AFTER_MS) throw reason
+    if (this.#waitedMs === 0) onAway?.(true)
+    await sleep(this.#delayMs, undefined, signal ? { signal } : {}).catch(() => undefined)
+    this.#waitedMs += this.#delayMs
+    this.#delayMs = Math.min(2 * this.#delayMs, LONGEST_DELAY_MS)
+  }
+}
+
 const isFinal = (event: RunEvent): boolean =>
   event.type === 'run.completed' || event.type === 'run.failed' || event.type === 'run.cancelled'
 
@@ -163,7 +218,8 @@ function readBlock(block: string): StreamItem | null {
       .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trimStart()]),
   )
   const data = fields.get('data')
-  if (data === undefined) return null
+  // Comments keep the connection alive; what else has no number (`missed`) is for programs that show attempts exactly.
+  if (data === undefined || (!fields.has('id') && fields.get('event') !== 'attempt')) return null
   if (fields.get('event') === 'attempt') return { kind: 'attempt', news: JSON.parse(data) as AttemptNews }
   const { seq, ...event } = JSON.parse(data) as RunEvent & { seq: number }
   return { kind: 'event', seq, event: event as RunEvent }

@@ -124,7 +124,8 @@ function waitsForPerson({ view }: RunPicture): boolean {
 }
 
 async function reportOutcome(session: Session, client: Client, id: string): Promise<number> {
-  const run = await client.call<RunDetail>('GET', `/api/v1/runs/${id}`)
+  // The server may restart between the last event and this.
+  const run = await client.patiently(() => client.call<RunDetail>('GET', `/api/v1/runs/${id}`))
   if (session.isJson) session.json(run)
   else if (run.status === 'completed') {
     session.line(`${session.paint('green', 'completed')}  ${id}`)

@@ -9,7 +9,7 @@ import {
   normaliseDefinition,
   type RunEvent,
 } from '@weft/engine'
-import type { Client } from './client.ts'
+import type { Client, FollowOptions } from './client.ts'
 import type { Session } from './context.ts'
 import { createRunPicture, type RunPicture } from './draw.ts'
 import { CliError, EXIT } from './exit.ts'
@@ -52,21 +52,34 @@ export async function watchRun(
     session.isDrawing && !options.isSilent
       ? openScreen(terminal.out, clock, (size) => picture.lines(size, clock.now()))
       : null
+  const tell = (text: string): void => {
+    if (screen) screen.print([session.paint('dim', text)])
+    else session.notice(text)
+  }
   const interrupted = new AbortController()
   const onInterrupt = () => interrupted.abort()
   if (screen) process.once('SIGINT', onInterrupt)
   try {
     const signal = AbortSignal.any([interrupted.signal, ...(options.signal ? [options.signal] : [])])
-    for await (const item of client.events(runId, 0, signal)) {
+    const following: FollowOptions = { signal, onAway: (isAway) => tell(awayText(client, isAway)) }
+    for await (const item of client.events(runId, 0, following)) {
       if (item.kind === 'attempt') picture.attempt(item.news)
       else {
-        if (item.event.type === 'run.patched') picture.useGraph(await loadGraph(item.event.after))
+        const { event } = item
+        if (event.type === 'run.patched')
+          picture.useGraph(await client.patiently(() => loadGraph(event.after), following))
         picture.event(item.event)
         if (!screen && !options.isSilent) report(session, item.seq, item.event)
       }
       screen?.refresh()
       if (options.until?.(picture)) break
     }
+  } catch (error) {
+    if (!(error instanceof CliError) || error.exitCode !== EXIT.unreachable) throw error
+    throw new CliError(
+      EXIT.unreachable,
+      `${error.message} Watch the run again when the server is back: weft logs ${runId} --follow.`,
+    )
   } finally {
     process.off('SIGINT', onInterrupt)
     screen?.close()
@@ -79,6 +92,11 @@ export async function watchRun(
   }
   return picture
 }
+
+const awayText = ({ address }: Client, isAway: boolean): string =>
+  isAway
+    ? `The server at ${address.url} does not answer any more. Its runs go on when it is back; trying again for two minutes …`
+    : 'The server is back; nothing was missed.'
 
 function report(session: Session, seq: number, event: RunEvent): void {
   if (session.isJson) session.line(JSON.stringify({ seq, ...event }))
