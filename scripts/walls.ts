@@ -46,8 +46,9 @@ const ONLY: readonly {
   },
   {
     what: 'opens outgoing connections (only egress/ does; the CLI talks to its own server)',
-    // `ServerResponse` answers, it calls nobody.
-    pattern: /from 'undici'|(?<!import \{ ServerResponse \} )from 'node:https?'|(?<![.\w]|get )fetch\(/,
+    // `ServerResponse` answers, and `createServer` listens: they call nobody.
+    pattern:
+      /from 'undici'|(?<!import \{ (?:ServerResponse|createServer, type Server, type ServerResponse) \} )from 'node:https?'|(?<![.\w]|get )fetch\(/,
     allowed: (file) => file.startsWith('server/src/egress/') || file.startsWith('server/src/cli/'),
   },
   {

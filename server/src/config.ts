@@ -21,6 +21,8 @@ export interface Config {
   /** 0 takes a free port. */
   readonly port: number
   readonly roles: ReadonlySet<Role>
+  /** Health and metrics on a port of their own; 0 takes a free one, `null`: the API's. */
+  readonly opsPort: number | null
   readonly dataDirectory: string
   /** `null`: Weft brings its own PostgreSQL, in the data directory. */
   readonly databaseUrl: string | null
@@ -34,7 +36,7 @@ export interface Config {
   /** Origins whose pages may call the API, such as `https://app.example.com`. */
   readonly corsOrigins: readonly string[]
   readonly egressAllow: readonly string[]
-  /** Attempts at a time per node type; `*` for those that are not named. */
+  /** Attempts at a time per node type; `*` for those that are not named. 0: none of it here. */
   readonly workerConcurrency: ReadonlyMap<string, number>
   /** Folder with the user's own node types. */
   readonly nodesFolder: string | null
@@ -87,14 +89,14 @@ export const SETTINGS = {
   opsPort: {
     variable: 'WEFT_OPS_PORT',
     default: '',
-    meaning: 'port of health and metrics without the api role',
+    meaning:
+      'port of health and metrics alone, without a key; unset: WEFT_PORT where the api role runs, else a free one, printed at the start',
     shown: 'text',
-    later: 'the api role always runs, and serves them on WEFT_PORT',
   },
   roles: {
     variable: 'WEFT_ROLES',
     default: 'api,coordinator,worker',
-    meaning: 'what this process does',
+    meaning: 'what this process does: api, coordinator, worker; a part of them needs both URLs',
     shown: 'text',
   },
   dataDirectory: {
@@ -149,7 +151,8 @@ export const SETTINGS = {
   workerConcurrency: {
     variable: 'WEFT_WORKER_CONCURRENCY',
     default: DEFAULT_CONCURRENCY,
-    meaning: 'attempts at a time per type',
+    meaning:
+      'attempts at a time per type; `<type>=0`: leaves that type to other workers, `*=0`: takes only the types named here',
     shown: 'text',
   },
   nodes: { variable: 'WEFT_NODES', default: '', meaning: 'folder with your own node types', shown: 'text' },
@@ -187,7 +190,8 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
   const reading = new Reading(sources.flags ?? {}, environment)
   const config: Config = {
     host: reading.host(),
-    port: reading.port(),
+    port: reading.port('port'),
+    opsPort: reading.opsPort(),
     roles: reading.roles(),
     dataDirectory: reading.dataDirectory(sources),
     databaseUrl: reading.databaseUrl(),
@@ -259,11 +263,15 @@ class Reading {
     return host
   }
 
-  port(): number {
-    const text = this.#value('port')
+  opsPort(): number | null {
+    return this.#given('opsPort') === null ? null : this.port('opsPort')
+  }
+
+  port(name: 'port' | 'opsPort'): number {
+    const text = this.#value(name)
     const port = Number(text)
     if (/^\d+$/.test(text) && port <= 65_535) return port
-    this.#refuse('port', 'is not a port: write a number from 1 to 65535, or 0 for a free one.')
+    this.#refuse(name, 'is not a port: write a number from 1 to 65535, or 0 for a free one.')
     return 0
   }
 
@@ -279,12 +287,20 @@ class Reading {
           `names \`${name}\`, which is no role: ${suggestion(name, ROLES)}the roles are ${ROLES.join(', ')}.`,
         )
     }
-    if (names.length > 0 && this.problems.length === 0 && roles.size < ROLES.length) {
+    if (names.length === 0) this.#refuse('roles', `names no role: write some of ${ROLES.join(', ')}.`)
+    const isPart =
+      names.length > 0 && names.every((name) => roles.has(name as Role)) && roles.size < ROLES.length
+    const missing = (['databaseUrl', 'redisUrl'] as const).filter((name) => this.#given(name) === null)
+    if (isPart && missing.length > 0) {
       this.#refuse(
         'roles',
-        'needs Redis between the processes, which is not built yet: run all roles in one process (leave WEFT_ROLES unset).',
+        `leaves roles to other processes, and they meet in one PostgreSQL and one Redis: set ${missing.map((name) => SETTINGS[name].variable).join(' and ')}, or run all roles in this process (leave WEFT_ROLES unset).`,
       )
     }
+    if (isPart && (roles.has('api') || roles.has('worker')) && this.#given('masterKey') === null)
+      this.warnings.push(
+        'WEFT_MASTER_KEY is unset, so this process takes the key of its data directory: give every process with the api or worker role the same, or workers cannot read the credentials that the API stores.',
+      )
     return roles
   }
 
@@ -383,12 +399,14 @@ class Reading {
 
   workerConcurrency(): ReadonlyMap<string, number> {
     const limits = new Map<string, number>()
-    for (const entry of [...list(DEFAULT_CONCURRENCY), ...list(this.#value('workerConcurrency'))]) {
+    const given = list(this.#value('workerConcurrency'))
+    const isClosed = given.some((entry) => /^\*\s*=\s*0+$/.test(entry))
+    for (const entry of [...(isClosed ? [] : list(DEFAULT_CONCURRENCY)), ...given]) {
       const [, type, count] = /^([^=\s]+)\s*=\s*(\d+)$/.exec(entry) ?? []
-      if (type === undefined || Number(count) < 1 || Number(count) > 100_000) {
+      if (type === undefined || Number(count) > 100_000) {
         this.#refuse(
           'workerConcurrency',
-          `has the entry \`${entry}\`: write type=count with a count of at least 1, such as http=64,*=16.`,
+          `has the entry \`${entry}\`: write type=count with a count from 0 to 100000, such as http=64,*=16.`,
         )
       } else limits.set(type, Number(count))
     }
@@ -486,7 +504,7 @@ export function describeConfig(config: Config): DescribedSetting[] {
   const values: Record<SettingName, string> = {
     host: config.host,
     port: String(config.port),
-    opsPort: String(config.port),
+    opsPort: describeOpsPort(config),
     roles: [...config.roles].join(','),
     dataDirectory: config.dataDirectory,
     databaseUrl: config.databaseUrl === null ? 'its own PostgreSQL' : withoutPassword(config.databaseUrl),
@@ -517,6 +535,9 @@ export function describeConfig(config: Config): DescribedSetting[] {
   }))
   return [...settings, ...credentials]
 }
+
+const describeOpsPort = ({ opsPort, port, roles }: Config): string =>
+  opsPort === null ? (roles.has('api') ? String(port) : 'a free one') : String(opsPort)
 
 function withoutPassword(address: string): string {
   if (!URL.canParse(address)) return '(hidden)'

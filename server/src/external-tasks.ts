@@ -84,4 +84,10 @@ export interface ExternalTasks {
   ): Promise<{ readonly value: Json }>
   /** Types that a program asked for a moment ago. */
   served(): ReadonlySet<string>
+  /** Programs that wait for tasks, or were heard since the last call, with what they hold. */
+  programs(): readonly {
+    readonly name: string
+    readonly workspace: string
+    readonly types: readonly { readonly type: string; readonly active: number; readonly limit: null }[]
+  }[]
 }

@@ -36,12 +36,22 @@ export class GraphNotStored extends Error {
   }
 }
 
-export function createGraphCatalog(store: Pick<Store, 'graphs'>, types: () => NodeTypes): GraphCatalog {
+/**
+ * @param types those that this process knows; the same map until there is another
+ * @param refresh asks the database for types that another process has registered
+ */
+export function createGraphCatalog(
+  store: Pick<Store, 'graphs'>,
+  types: () => NodeTypes,
+  refresh: () => Promise<void> = async () => {},
+): GraphCatalog {
   const compiled = new LRUCache<string, Graph>({
     maxSize: MAX_CACHED_NODES,
     sizeCalculation: (graph) => graph.nodes.size + 1,
   })
   const stored = new LRUCache<string, true>({ max: MAX_REMEMBERED_HASHES })
+  /** Graphs with a type that nobody knew, and what was known then. */
+  const ignorant = new WeakMap<Graph, NodeTypes>()
   /** Loads and stores under way, so that a burst of runs of one workflow costs one. */
   const loading = new Map<string, Promise<Graph>>()
   const storing = new Map<string, Promise<void>>()
@@ -50,23 +60,46 @@ export function createGraphCatalog(store: Pick<Store, 'graphs'>, types: () => No
     const definition = await store.graphs.get(hash)
     if (definition === null) throw new GraphNotStored(hash)
     stored.set(hash, true)
+    let graph = compileStored(definition)
+    if (hasUnknownType(graph)) {
+      // Who accepted it knew the type: it came a moment ago, or its worker is gone for good.
+      await refresh()
+      graph = compileStored(definition)
+    }
+    keep(graph)
+    return graph
+  }
+
+  function compileStored(definition: Json): Graph {
     const result = compile(definition as unknown as Definition, types(), { stored: true })
     if (!result.ok) throw new InvalidError(result.problems)
-    compiled.set(hash, result.graph)
     return result.graph
   }
 
+  function keep(graph: Graph): void {
+    if (hasUnknownType(graph)) ignorant.set(graph, types())
+    compiled.set(graph.hash, graph)
+  }
+
+  /** The compiled graph, unless a type that was unknown then may be known now. */
+  function peek(hash: string): Graph | undefined {
+    const graph = compiled.get(hash)
+    if (graph === undefined) return undefined
+    const known = ignorant.get(graph)
+    return known === undefined || known === types() ? graph : undefined
+  }
+
   return {
-    peek: (hash) => compiled.get(hash),
+    peek,
     async get(hash) {
-      const known = compiled.get(hash)
+      const known = peek(hash)
       if (known) return known
       return shared(loading, hash, () => load(hash))
     },
     add(graph) {
       const known = compiled.get(graph.hash)
       if (known && !hasUnknownType(known)) return known
-      compiled.set(graph.hash, graph)
+      keep(graph)
       return graph
     },
     async ensureStored(graph) {

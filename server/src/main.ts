@@ -7,18 +7,27 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { isDeepStrictEqual } from 'node:util'
-import type { NodeTypeInfo, NodeTypes } from '@weft/engine'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Api } from './api/app.ts'
 import { type SystemClock, systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
+import { createHealth } from './health.ts'
 import { createIdleMemory, ownHeap } from './idle-memory.ts'
+import { createKnownTypes } from './known-types.ts'
 import { createLog, type Log } from './log.ts'
+import { createOpsServer } from './ops-server.ts'
 import { portInUse, requireFreePort } from './port.ts'
-import { ensureApiKey, ensureMasterKeys, refuseSecondServer, writeServerFile } from './server-file.ts'
+import { createRollCall } from './roll-call.ts'
+import {
+  ensureApiKey,
+  ensureMasterKeys,
+  liveServer,
+  refuseSecondServer,
+  writeServerFile,
+} from './server-file.ts'
 import type { Service } from './service.ts'
+import { Started } from './started.ts'
 import type { StopSignals } from './stop-signals.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './store/embedded.ts'
 import { openStore } from './store/postgres.ts'
@@ -44,8 +53,11 @@ export interface StartOptions {
 }
 
 export interface Weft {
-  /** Where the API answers. */
+  /** Where the API answers; without that role, where health and metrics do. */
   readonly url: string
+  /** Where health and metrics answer. */
+  readonly opsUrl: string
+  /** Empty without the api role. */
   readonly apiKey: string
   readonly config: Config
   readonly database: {
@@ -57,7 +69,7 @@ export interface Weft {
   }
   /** From the call of `startWeft` until everything was ready. */
   readonly readyAfterMs: number
-  /** The way of `POST /runs` within the process. */
+  /** The way of `POST /runs` within the process, which needs the api role. */
   readonly submit: Api['submit']
   readonly store: Store
   readonly transport: Transport
@@ -76,14 +88,21 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
     const modules = loadModules()
     modules.catch(() => {})
     await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
-    await refuseSecondServer(config.dataDirectory, clock)
-    await requireFreePort(config)
     const file = {
       url: `http://${bracketed(config.host)}:${config.port}`,
       pid: process.pid,
       startedAt: Math.round(clock.now()),
     }
-    started.add('server.json', await writeServerFile(config.dataDirectory, { ...file, starting: true }))
+    // With everything elsewhere, several processes may have their keys in one folder.
+    const isShared = config.databaseUrl !== null && config.redisUrl !== null
+    const { host } = config
+    if (config.roles.has('api')) await requireFreePort({ host, port: config.port, variable: 'WEFT_PORT' })
+    if (config.opsPort !== null)
+      await requireFreePort({ host, port: config.opsPort, variable: 'WEFT_OPS_PORT' })
+    if (!isShared) {
+      await refuseSecondServer(config.dataDirectory, clock)
+      started.add('server.json', await writeServerFile(config.dataDirectory, { ...file, starting: true }))
+    }
 
     const embedded =
       config.databaseUrl === null ? await startDatabase(config, clock, log, options.progress) : null
@@ -111,28 +130,32 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       modules: await modules,
       masterKeys: await ensureMasterKeys(config.dataDirectory, config.masterKeys, clock),
     })
-    await resealCredentials(parts.vault, log)
+    if (parts.api || parts.worker) await resealCredentials(parts.vault, log)
     started.add('egress', () => parts.egress.close())
     started.add('sandbox', () => parts.builtIn.close())
-    const apiKey = await ensureApiKey(config.dataDirectory, config.apiKey, clock)
-    await parts.registerKey(apiKey)
-    for (const service of [parts.upkeep, parts.idleMemory, parts.coordinator, parts.worker]) {
-      await started.start(service)
-    }
+    const apiKey = parts.api ? await ensureApiKey(config.dataDirectory, config.apiKey, clock) : null
+    if (apiKey !== null) await parts.registerKey(apiKey)
+    for (const service of parts.services) await started.start(service)
     started.add('node types', parts.watchNodes())
-    await started.start(parts.api).catch((error: unknown) => {
-      throw portInUse(error, config) ?? error
-    })
-    const url = parts.api.url()
-    await writeServerFile(config.dataDirectory, { ...file, url })
+    for (const { service, port, variable } of parts.listeners) {
+      await started.start(service).catch((error: unknown) => {
+        throw portInUse(error, { host, port, variable }) ?? error
+      })
+    }
+    const opsUrl = parts.ops?.url() ?? (parts.api as Api).url()
+    const url = parts.api?.url() ?? opsUrl
+    if (!isShared) await writeServerFile(config.dataDirectory, { ...file, url })
+    else if (parts.api && (await liveServer(config.dataDirectory)) === null)
+      started.add('server.json', await writeServerFile(config.dataDirectory, { ...file, url }))
     const { version, settings } = await store.describe()
     return {
       url,
-      apiKey,
+      opsUrl,
+      apiKey: apiKey ?? '',
       config,
       database: { version, isEmbedded: embedded !== null, settings },
       readyAfterMs: clock.monotonic() - began,
-      submit: parts.api.submit,
+      submit: parts.api?.submit ?? refuseSubmit,
       store,
       transport,
       stop: () => started.stop(),
@@ -142,6 +165,9 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
     throw error
   }
 }
+
+const refuseSubmit: Api['submit'] = () =>
+  Promise.reject(new Error('this process has no api role: submit where one runs'))
 
 function startDatabase(
   config: Config,
@@ -234,70 +260,123 @@ async function construct(config: Config, ground: Ground) {
   })
   const nodesLog = log.child({ part: 'nodes' })
   for (const { file, message } of await registry.load()) nodesLog.error({ file }, message)
-  const types = await knownTypes(store, clock, registry)
-  const graphs: GraphCatalog = createGraphCatalog(store, types.current)
-  const coordinator = modules.createCoordinator({
-    store,
-    transport,
-    graphs,
-    types: types.current,
-    clock,
-    log,
-    metrics: metrics.coordinator,
-    name: `${name} coordinator`,
-    isSharing: transport.kind !== 'memory',
-  })
+  const knownTypes = createKnownTypes({ store, transport, registry, clock, workspace: DEFAULT_WORKSPACE })
+  await knownTypes.refresh()
+  const graphs: GraphCatalog = createGraphCatalog(store, knownTypes.current, knownTypes.refresh)
+  const coordinator = config.roles.has('coordinator')
+    ? modules.createCoordinator({
+        store,
+        transport,
+        graphs,
+        types: knownTypes.current,
+        clock,
+        log,
+        metrics: metrics.coordinator,
+        name: `${name} coordinator`,
+        isSharing: transport.kind !== 'memory',
+      })
+    : null
   const vault = new modules.Vault({ store, clock, keys: masterKeys })
   const environmentCredentials = modules.environmentCredentials(config.credentials)
-  const worker = modules.createWorker({
-    name,
-    transport,
+  const worker = config.roles.has('worker')
+    ? modules.createWorker({
+        name,
+        transport,
+        store,
+        registry,
+        credentials: modules.allCredentials(environmentCredentials, vault, clock),
+        egress,
+        clock,
+        log,
+        concurrency: config.workerConcurrency,
+      })
+    : null
+  const health = createHealth({
     store,
-    registry,
-    credentials: modules.allCredentials(environmentCredentials, vault, clock),
-    egress,
+    transport,
     clock,
-    log,
-    concurrency: config.workerConcurrency,
+    version: VERSION,
+    roles: [...config.roles],
+    trouble: () => coordinator?.trouble() ?? null,
   })
   const externalTasks = modules.createExternalTasks({
     transport,
     store,
     registry,
-    types,
+    types: knownTypes,
     workspace: DEFAULT_WORKSPACE,
     leaseMs: LEASE_MS,
     clock,
     log,
   })
-  const api = modules.createApi({
-    settings: { host: config.host, port: config.port, version: VERSION, corsOrigins: config.corsOrigins },
+  const api = config.roles.has('api')
+    ? modules.createApi({
+        settings: { host: config.host, port: config.port, version: VERSION, corsOrigins: config.corsOrigins },
+        store,
+        transport,
+        clock,
+        log: log.child({ part: 'api' }),
+        metrics,
+        health,
+        graphs,
+        vault,
+        environmentCredentials,
+        nodeTypes: {
+          current: knownTypes.current,
+          async served() {
+            const live = await store.workers.list({ workspace: DEFAULT_WORKSPACE })
+            const types = live.flatMap((row) => row.types.map(({ type }) => type))
+            return new Set([...(worker?.types() ?? []), ...externalTasks.served(), ...types])
+          },
+        },
+        externalTasks,
+        rateLimits: config.rateLimits,
+        rateLimiter,
+      })
+    : null
+  const ops =
+    api && config.opsPort === null
+      ? null
+      : createOpsServer({ host: config.host, port: config.opsPort ?? 0, health, metrics })
+  const rollCall = createRollCall({
     store,
-    transport,
     clock,
-    log: log.child({ part: 'api' }),
-    metrics,
-    graphs,
-    vault,
-    environmentCredentials,
-    nodeTypes: {
-      current: types.current,
-      served: () => new Set([...registry.names(), ...externalTasks.served()]),
-    },
-    externalTasks,
-    trouble: coordinator.trouble,
-    rateLimits: config.rateLimits,
-    rateLimiter,
+    log,
+    name,
+    load: worker ? () => worker.load() : null,
+    programs: () => externalTasks.programs(),
   })
+  const endRollCall = registry.onChange(() => void rollCall.tick())
+  const upkeep = createUpkeep({
+    store,
+    clock,
+    log,
+    retentionMs: config.retentionMs,
+    isCleaning: coordinator !== null,
+  })
+  const services: readonly (Service | null)[] = [
+    upkeep,
+    createIdleMemory({ clock, heap: ownHeap() }),
+    knownTypes,
+    coordinator,
+    rollCall,
+    worker,
+  ]
+  const listeners = [
+    ops && { service: ops, port: config.opsPort ?? 0, variable: 'WEFT_OPS_PORT' as const },
+    api && { service: api, port: config.port, variable: 'WEFT_PORT' as const },
+  ]
   return {
     egress,
     builtIn,
-    coordinator,
     worker,
     api,
+    ops,
     vault,
-    upkeep: createUpkeep({ store, clock, log, retentionMs: config.retentionMs }),
-    idleMemory: createIdleMemory({ clock, heap: ownHeap() }),
+    /** In the order of their start. */
+    services: services.filter((service) => service !== null),
+    /** Those that listen on a port, started last. */
+    listeners: listeners.filter((listener) => listener !== null),
     async registerKey(apiKey: string): Promise<void> {
       const hash = modules.hashApiKey(apiKey)
       await store.keys.ensure({
@@ -309,11 +388,15 @@ async function construct(config: Config, ground: Ground) {
       })
     },
     watchNodes(): () => void {
-      if (!config.watchNodes) return () => {}
-      return registry.watch(clock, (file, problems) => {
+      if (!config.watchNodes) return endRollCall
+      const end = registry.watch(clock, (file, problems) => {
         if (problems.length === 0) nodesLog.info({ file }, 'node types were loaded again')
         for (const problem of problems) nodesLog.error({ file: problem.file }, problem.message)
       })
+      return () => {
+        end()
+        endRollCall()
+      }
     },
   }
 }
@@ -331,81 +414,6 @@ async function resealCredentials(vault: Vault, log: Log): Promise<void> {
       { part: 'credentials', names: unreadable.map(({ name }) => name) },
       'stored credentials are encrypted under a master key that this server does not have: steps that name them fail until it has it (WEFT_MASTER_KEY=<new>,<old>), or until they are rotated',
     )
-}
-
-/** The types of this process, and those that workers before it have left in the store: their steps wait, they do not fail. */
-async function knownTypes(
-  store: Store,
-  clock: SystemClock,
-  registry: { types(): NodeTypes; onChange(listener: () => void): () => void },
-): Promise<{ current(): NodeTypes; add(types: readonly NodeTypeInfo[]): Promise<void> }> {
-  const left = new Map(
-    (await store.nodeTypes.list({ workspace: DEFAULT_WORKSPACE })).map((info) => [info.type, info]),
-  )
-  let current: NodeTypes = new Map()
-  const merge = (): void => {
-    const types = new Map<string, NodeTypeInfo>(left)
-    for (const [type, info] of registry.types()) types.set(type, info)
-    current = types
-  }
-  const register = (): Promise<void> => {
-    const types = [...registry.types().values()].filter(({ kind }) => kind === 'task')
-    return store.nodeTypes.register({ workspace: DEFAULT_WORKSPACE, types, at: clock.now() })
-  }
-  merge()
-  await register()
-  registry.onChange(() => {
-    merge()
-    register().catch(() => {
-      // Registered again at the next change or start; this process knows them in any case.
-    })
-  })
-  return {
-    current: () => current,
-    async add(infos) {
-      const changed = infos.filter((info) => !isDeepStrictEqual(left.get(info.type), info))
-      if (changed.length === 0) return
-      await store.nodeTypes.register({ workspace: DEFAULT_WORKSPACE, types: changed, at: clock.now() })
-      for (const info of changed) left.set(info.type, info)
-      merge()
-    },
-  }
-}
-
-/** What is running, in the order in which it started; stops the other way round. */
-class Started {
-  readonly #log: Log
-  readonly #stops: { readonly name: string; readonly stop: () => unknown }[] = []
-  #stopping: Promise<void> | null = null
-
-  constructor(log: Log) {
-    this.#log = log
-  }
-
-  add(name: string, stop: () => unknown): void {
-    this.#stops.push({ name, stop })
-  }
-
-  async start(service: Service): Promise<void> {
-    // Also one that fails to start may hold something.
-    this.add(service.name, () => service.stop())
-    await service.start()
-  }
-
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stopAll()
-    return this.#stopping
-  }
-
-  async #stopAll(): Promise<void> {
-    for (const { name, stop } of this.#stops.reverse()) {
-      try {
-        await stop()
-      } catch (error) {
-        this.#log.error({ error }, `${name} did not stop cleanly`)
-      }
-    }
-  }
 }
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)

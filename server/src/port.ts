@@ -1,5 +1,5 @@
 /**
- * The port that the API is to listen on, judged before anything else starts: a database that is initialised first keeps a
+ * The ports that this process is to listen on, judged before anything else starts: a database that is initialised first keeps a
  * person waiting for a sentence that was known from the beginning.
  */
 import { createServer } from 'node:net'
@@ -7,14 +7,16 @@ import { createServer } from 'node:net'
 interface Address {
   readonly host: string
   readonly port: number
+  /** The setting that names the port. */
+  readonly variable: 'WEFT_PORT' | 'WEFT_OPS_PORT'
 }
 
 export class PortInUse extends Error {
   override readonly name = 'PortInUse'
   readonly code = 'port_in_use'
-  constructor({ host, port }: Address) {
+  constructor({ host, port, variable }: Address) {
     super(
-      `port ${port} of ${host} is in use by another program. Stop that one, or choose another port: WEFT_PORT=${port + 1}, or WEFT_PORT=0 for a free one.`,
+      `port ${port} of ${host} is in use by another program. Stop that one, or choose another port: ${variable}=${port + 1}, or ${variable}=0 for a free one.`,
     )
   }
 }

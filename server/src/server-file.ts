@@ -5,7 +5,7 @@
  *
  * A killed server leaves its `server.json` behind. It is believed only while its process lives and answers.
  */
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -97,7 +97,16 @@ export async function writeServerFile(directory: string, file: ServerFile): Prom
 /** The key of the data directory; made at the first start. A given one replaces it, so that the CLI finds it. */
 export async function ensureApiKey(directory: string, given: string | null, clock: Clock): Promise<string> {
   const stored = await readApiKey(directory)
-  const key = given ?? stored ?? `weft_${clock.token(KEY_BYTES)}`
+  const key = given ?? stored
+  if (key === null) {
+    const made = `weft_${clock.token(KEY_BYTES)}`
+    // Another process may have made one this moment; a file that holds nothing is replaced.
+    if (await writeNew(directory, KEY_FILE, `${made}\n`)) return made
+    const theirs = await readApiKey(directory)
+    if (theirs !== null) return theirs
+    await writeWhole(directory, KEY_FILE, `${made}\n`)
+    return made
+  }
   if (key !== stored) await writeWhole(directory, KEY_FILE, `${key}\n`)
   return key
 }
@@ -133,8 +142,8 @@ export async function ensureMasterKeys(
   if (text === null) {
     if (given !== null) return given
     const key = clock.token(MASTER_KEY_BYTES)
-    await writeWhole(directory, MASTER_KEY_FILE, `${key}\n`)
-    return parseMasterKeys(key) as MasterKeys
+    if (await writeNew(directory, MASTER_KEY_FILE, `${key}\n`)) return parseMasterKeys(key) as MasterKeys
+    return ensureMasterKeys(directory, given, clock)
   }
   const stored = parseMasterKeys(text)
   if (stored !== null) return given === null ? stored : joinMasterKeys(given, stored)
@@ -145,6 +154,24 @@ export async function ensureMasterKeys(
 
 /** Whole or not at all, and for its owner only. */
 async function writeWhole(directory: string, name: string, text: string): Promise<void> {
+  await rename(await writeDraft(directory, name, text), join(directory, name))
+}
+
+/** As `writeWhole`, but never over a file that is there; `false`: there is one. */
+async function writeNew(directory: string, name: string, text: string): Promise<boolean> {
+  const draft = await writeDraft(directory, name, text)
+  try {
+    await link(draft, join(directory, name))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+async function writeDraft(directory: string, name: string, text: string): Promise<string> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const draft = join(directory, `.${name}.${process.pid}`)
   await writeFile(draft, text, { mode: 0o600 })
@@ -154,7 +181,7 @@ async function writeWhole(directory: string, name: string, text: string): Promis
   } finally {
     await file.close()
   }
-  await rename(draft, join(directory, name))
+  return draft
 }
 
 function processLives(pid: number): boolean {

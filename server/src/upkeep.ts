@@ -21,6 +21,8 @@ export interface UpkeepParts {
   readonly log: Log
   /** How long finished runs are kept; `null`: for ever. */
   readonly retentionMs: number | null
+  /** Whether this process removes anything; the clock is followed in any case. */
+  readonly isCleaning: boolean
 }
 
 export interface Upkeep extends Service {
@@ -28,7 +30,7 @@ export interface Upkeep extends Service {
   tick(): Promise<void>
 }
 
-export function createUpkeep({ store, clock, log: parent, retentionMs }: UpkeepParts): Upkeep {
+export function createUpkeep({ store, clock, log: parent, retentionMs, isCleaning }: UpkeepParts): Upkeep {
   const log = parent.child({ part: 'upkeep' })
   let state: 'new' | 'running' | 'stopped' = 'new'
   let withdraw: () => void = () => {}
@@ -46,6 +48,7 @@ export function createUpkeep({ store, clock, log: parent, retentionMs }: UpkeepP
   async function tick(): Promise<void> {
     try {
       await followDatabaseClock(store, clock)
+      if (!isCleaning) return
       const now = clock.now()
       const runs =
         retentionMs === null

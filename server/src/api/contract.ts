@@ -503,6 +503,13 @@ export const ROUTES = {
     summary: 'Record a value once per round, or ask what is recorded',
     answers: { 200: t.record },
   },
+  listWorkers: {
+    method: 'GET',
+    path: '/workers',
+    role: 'viewer',
+    summary: 'Who performs attempts now: worker processes, and programs that claim tasks',
+    answers: { 200: s.workers },
+  },
   about: {
     method: 'GET',
     path: '/about',

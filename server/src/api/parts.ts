@@ -5,6 +5,7 @@ import type { NodeTypes } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { ExternalTasks } from '../external-tasks.ts'
 import type { GraphCatalog } from '../graphs.ts'
+import type { Health } from '../health.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RateLimits } from '../rate-limits.ts'
@@ -34,7 +35,7 @@ export interface NodeTypeSource {
   /** The same map until a type is added or changed. */
   current(): NodeTypes
   /** Task types that a live worker performs at the moment. */
-  served(): ReadonlySet<string>
+  served(): Promise<ReadonlySet<string>>
 }
 
 /** Which credentials the environment holds; they win over stored ones. */
@@ -57,8 +58,7 @@ export interface ApiParts {
   readonly environmentCredentials: EnvironmentNames
   /** Tasks for programs outside. */
   readonly externalTasks: ExternalTasks
-  /** Why runs do not move on at the moment, although requests are answered; `null` when they do. */
-  readonly trouble: () => string | null
+  readonly health: Health
   readonly rateLimits: RateLimits
   readonly rateLimiter: RateLimiter
 }

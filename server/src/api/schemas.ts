@@ -576,7 +576,32 @@ export const nodeTypes = z.object({
   items: z.array(z.looseObject({ type: z.string() })),
   nextCursor: z.null(),
 })
-export const health = z.object({ status: z.string(), version: z.string() })
+export const workers = z.object({
+  items: z.array(
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      kind: z
+        .enum(['process', 'program'])
+        .describe('process: a Weft with the worker role; program: one outside, which claims tasks over HTTP'),
+      types: z.array(
+        z.object({
+          type: z.string(),
+          active: z.number().describe('attempts at work when it last showed itself'),
+          limit: z.number().nullable().describe('attempts at a time; null: as many as it asks for'),
+        }),
+      ),
+      startedAt: time,
+      seenAt: time.describe('when it last showed itself'),
+    }),
+  ),
+  nextCursor: z.null(),
+})
+export const health = z.object({
+  status: z.string(),
+  version: z.string(),
+  roles: z.array(z.string()).describe('what this process does'),
+})
 export const readiness = z.object({
   status: z.enum(['ready', 'not_ready']),
   dependencies: z.record(
@@ -590,6 +615,16 @@ export const about = z.object({
   clockOffsetMs: z.number(),
   runs: z.object({ byStatus: z.record(z.string(), z.number()), stuck: z.number() }),
   transport: z.string(),
+  coordinators: z
+    .array(
+      z.object({
+        name: z.string(),
+        partitions: z.array(z.number()),
+        leaving: z.boolean(),
+        silentMs: z.number().describe('since it last showed that it lives'),
+      }),
+    )
+    .describe('who decides runs, and which of the 16 partitions each owns'),
   lanes: z.array(
     z.object({ type: z.string(), waiting: z.number(), active: z.number(), oldestAgeMs: z.number() }),
   ),

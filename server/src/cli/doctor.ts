@@ -5,9 +5,12 @@ import { readServerFile } from '../server-file.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { EXIT } from './exit.ts'
 import { type Piece, plain, table } from './paint.ts'
-import type { About, Page, RunSummary } from './shapes.ts'
+import type { About, Page, RunSummary, WorkerSummary } from './shapes.ts'
 
 const CLOCK_OFFSET_LIMIT_MS = 1_000
+const PARTITIONS = 16
+/** Two beats were missed. */
+const SILENCE_LIMIT_MS = 5_000
 /** Settings of PostgreSQL on which the durability of runs rests. */
 const DURABILITY = ['fsync', 'synchronous_commit', 'full_page_writes']
 
@@ -28,6 +31,7 @@ async function doctor(session: Session): Promise<number> {
   const file = await readServerFile(session.context.environment.dataDirectory)
   const { client, where, isOwnEngine } = await session.connection()
   const about = await client.call<About>('GET', '/api/v1/about')
+  const { items: workers } = await client.call<Page<WorkerSummary>>('GET', '/api/v1/workers')
   const stuck = about.runs.stuck > 0 ? await stuckRuns(session) : []
   if (isOwnEngine && file)
     warnings.push(
@@ -42,6 +46,18 @@ async function doctor(session: Session): Promise<number> {
     warnings.push(
       `The server’s clock and the database’s differ by ${about.clockOffsetMs} ms. Synchronise them (NTP): timers follow the database.`,
     )
+  const unowned = PARTITIONS - about.coordinators.flatMap(({ partitions }) => partitions).length
+  if (unowned > 0)
+    problems.push(
+      `${unowned} of ${PARTITIONS} partitions have no owner, and their runs do not move. Start a process with the coordinator role; if there is one, its log says what keeps it.`,
+    )
+  for (const { name, silentMs } of about.coordinators)
+    if (silentMs > SILENCE_LIMIT_MS)
+      warnings.push(
+        `The coordinator ${name} has not shown itself for ${Math.round(silentMs / 1000)} s; its peers end its session after 8 s and take over.`,
+      )
+  if (workers.length === 0)
+    warnings.push('No worker lives: tasks stay queued. Start a process with the worker role.')
   for (const run of stuck)
     problems.push(
       `Run ${run.id} (${run.workflow}) is stuck: ${run.stuckReason}. Try it again: weft recover ${run.id}`,
@@ -50,13 +66,14 @@ async function doctor(session: Session): Promise<number> {
     session.json({
       settings,
       server: { url: client.address.url, where, ...about },
+      workers,
       stuck,
       problems,
       warnings,
     })
     return problems.length > 0 ? EXIT.failed : 0
   }
-  print(session, { settings, where, about, problems, warnings })
+  print(session, { settings, where, about, workers, problems, warnings })
   return problems.length > 0 ? EXIT.failed : 0
 }
 
@@ -71,11 +88,12 @@ interface Findings {
   readonly settings: ReturnType<typeof describeConfig>
   readonly where: string
   readonly about: About
+  readonly workers: readonly WorkerSummary[]
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
 }
 
-function print(session: Session, { settings, where, about, problems, warnings }: Findings): void {
+function print(session: Session, { settings, where, about, workers, problems, warnings }: Findings): void {
   const { paint, width } = session
   const rows = (items: readonly (readonly [string, string])[]) =>
     session.lines(
@@ -103,6 +121,20 @@ function print(session: Session, { settings, where, about, problems, warnings }:
     ],
     ['clock offset', `${about.clockOffsetMs} ms`],
   ])
+  session.line(paint('bold', 'Coordinators'))
+  rows(
+    about.coordinators.map(({ name, partitions, leaving }) => [
+      name,
+      `partitions ${partitions.join(' ') || 'none'}${leaving ? ', leaving' : ''}`,
+    ]),
+  )
+  session.line(paint('bold', 'Workers'))
+  rows(
+    workers.map(({ name, types }) => [
+      name,
+      types.map(({ type, active, limit }) => `${type} ${active}/${limit ?? '∞'}`).join(', '),
+    ]),
+  )
   session.line(paint('bold', 'PostgreSQL'))
   rows([['version', about.postgres.version], ...Object.entries(about.postgres.settings)])
   for (const warning of warnings) session.line(`${paint('yellow', '!')} ${plain(warning)}`)

@@ -16,6 +16,7 @@ import { cancelCommand, logsCommand, recoverCommand, runsCommand, sendCommand, w
 import { devCommand, serveCommand } from './serve.ts'
 import { validateCommand } from './validate.ts'
 import { varsCommand } from './vars.ts'
+import { workersCommand } from './workers.ts'
 import { workflowsCommand } from './workflows.ts'
 
 export function createProgram(context: CliContext, version: string): Command {
@@ -68,6 +69,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     keysCommand(context),
     credentialsCommand(context),
     dlqCommand(context),
+    workersCommand(context),
   ]
   for (const command of commands) program.addCommand(inherit(command, program))
   return program

@@ -7,11 +7,15 @@ import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
 import { gather } from './values.ts'
 
+const ROLE_COUNT = 3
+
 interface ServeOptions {
   readonly host?: string
   readonly port?: string
   readonly dataDir?: string
   readonly databaseUrl?: string
+  readonly redisUrl?: string
+  readonly opsPort?: string
   readonly roles?: string
   readonly nodes?: string
   readonly allow: string[]
@@ -25,7 +29,9 @@ const configured = (command: Command): Command =>
     .option('-p, --port <port>', 'port to listen on, 0 for a free one (WEFT_PORT)')
     .option('--data-dir <folder>', 'own PostgreSQL, keys, server.json (WEFT_DATA_DIR)')
     .option('--database-url <url>', 'PostgreSQL 15 or newer instead of an own one (WEFT_DATABASE_URL)')
+    .option('--redis-url <url>', 'Redis or Valkey, which several processes need (WEFT_REDIS_URL)')
     .option('--roles <roles>', 'api, coordinator, worker (WEFT_ROLES)')
+    .option('--ops-port <port>', 'port of health and metrics alone, 0 for a free one (WEFT_OPS_PORT)')
     .option('--nodes <folder>', 'your own node types (WEFT_NODES)')
     .option(
       '--allow <target>',
@@ -43,7 +49,7 @@ export const serveCommand = (context: CliContext): Command =>
       .description('Runs Weft until SIGTERM or SIGINT, then finishes what is at work and ends with 0.')
       .addHelpText(
         'after',
-        '\nExamples:\n  weft serve --port 7400\n  WEFT_DATABASE_URL=postgres://weft@db/weft weft serve --host 0.0.0.0',
+        '\nExamples:\n  weft serve --port 7400\n  WEFT_DATABASE_URL=postgres://weft@db/weft weft serve --host 0.0.0.0\n  weft serve --roles worker --database-url postgres://weft@db/weft --redis-url redis://cache:6379',
       ),
   ).action(action(context, (session, options: ServeOptions) => serve(session, options, {})))
 
@@ -92,16 +98,21 @@ async function serve(
   if (session.isJson)
     session.json({
       url: weft.url,
+      opsUrl: weft.opsUrl,
+      roles: [...read.config.roles],
       pid: process.pid,
       readyAfterMs: weft.readyAfterMs,
       dataDirectory: read.config.dataDirectory,
     })
   else {
     const database = `${isEmbedded ? 'own ' : ''}PostgreSQL ${version}, fsync ${settings.fsync ?? 'unknown'}`
-    session.line(
-      `${session.paint('green', 'Weft is ready')} at ${session.paint('bold', weft.url)} in ${seconds} s (${database})`,
-    )
-    session.line(`data in ${read.config.dataDirectory}, the API key in its file \`api-key\``)
+    const { roles, dataDirectory } = read.config
+    const isApi = roles.has('api')
+    const what = roles.size === ROLE_COUNT ? 'Weft' : `Weft (${[...roles].join(', ')})`
+    const where = isApi ? ` at ${session.paint('bold', weft.url)}` : ''
+    session.line(`${session.paint('green', `${what} is ready`)}${where} in ${seconds} s (${database})`)
+    if (weft.opsUrl !== weft.url || !isApi) session.line(`health and metrics at ${weft.opsUrl}`)
+    if (isApi) session.line(`data in ${dataDirectory}, the API key in its file \`api-key\``)
   }
   const stopped = untilStopped(weft, signals)
   // Else what was compiled is written at the end, which a killed server never sees.

@@ -156,12 +156,30 @@ export interface CommandAnswer {
 
 export type NodeTypePage = Page<NodeTypeInfo & { readonly served: boolean }>
 
+export interface WorkerSummary {
+  readonly name: string
+  readonly kind: 'process' | 'program'
+  readonly types: readonly {
+    readonly type: string
+    readonly active: number
+    readonly limit: number | null
+  }[]
+  readonly startedAt: number
+  readonly seenAt: number
+}
+
 export interface About {
   readonly version: string
   readonly postgres: { readonly version: string; readonly settings: Readonly<Record<string, string>> }
   readonly clockOffsetMs: number
   readonly runs: { readonly byStatus: Readonly<Record<string, number>>; readonly stuck: number }
   readonly transport: string
+  readonly coordinators: readonly {
+    readonly name: string
+    readonly partitions: readonly number[]
+    readonly leaving: boolean
+    readonly silentMs: number
+  }[]
   readonly lanes: readonly {
     readonly type: string
     readonly waiting: number

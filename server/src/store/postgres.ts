@@ -22,6 +22,7 @@ import { openRecords } from './records.ts'
 import { openRuns } from './runs.ts'
 import type { Store } from './store.ts'
 import { openVariables } from './variables.ts'
+import { openWorkers } from './workers.ts'
 import { openWorkflows } from './workflows.ts'
 
 export interface StoreSettings {
@@ -74,6 +75,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     credentials: translated(openCredentials(database)),
     keys: translated(openKeys(database, clock)),
     idempotency: translated(openIdempotency(database)),
+    workers: translated(openWorkers(database)),
     coordinators: translated(coordinators.verbs),
     openOwner: (name) => openOwner(database, clock, name),
 

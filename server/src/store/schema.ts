@@ -35,6 +35,7 @@ import {
   uniqueIndex,
   uuid,
 } from './drizzle.ts'
+import type { WorkerRow } from './store.ts'
 
 /**
  * `json` as the driver reads it. Drizzle's own column parses a second time what `pg` has parsed already, which turns the
@@ -354,4 +355,16 @@ export const coordinators = pgTable('coordinators', {
   leaving: boolean('leaving').notNull(),
   startedAt: milliseconds('started_at').notNull(),
   beatAt: milliseconds('beat_at').notNull(),
+})
+
+/** Who performs attempts, with its latest sign of life by the database's clock. A workspace: a program of that one. */
+export const workers = pgTable('workers', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
+  kind: text('kind').$type<WorkerRow['kind']>().notNull(),
+  workspace: text('workspace'),
+  types: json('types').$type<WorkerRow['types']>().notNull(),
+  startedAt: milliseconds('started_at').notNull(),
+  beatAt: milliseconds('beat_at').notNull(),
+  expiresAt: milliseconds('expires_at').notNull(),
 })

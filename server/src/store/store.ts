@@ -178,6 +178,31 @@ export interface CoordinatorRow {
   readonly silentMs: number
 }
 
+/** Somebody who performs attempts. */
+export interface WorkerRow {
+  readonly id: string
+  readonly name: string
+  /** `process`: a Weft with the worker role. `program`: one outside, which claims tasks over HTTP. */
+  readonly kind: 'process' | 'program'
+  readonly types: readonly {
+    readonly type: string
+    /** Attempts at work when it last showed itself. */
+    readonly active: number
+    /** Attempts at a time; `null`: as many as it asks for. */
+    readonly limit: number | null
+  }[]
+  readonly startedAt: number
+  /** When it last showed itself. */
+  readonly seenAt: number
+}
+
+export interface WorkerBeat extends Omit<WorkerRow, 'startedAt' | 'seenAt'> {
+  /** `null`: performs for every workspace. */
+  readonly workspace: string | null
+  /** Counts as gone when nothing more is heard for this long. */
+  readonly livesMs: number
+}
+
 export class SessionLost extends Error {
   override readonly name = 'SessionLost'
 }
@@ -512,6 +537,13 @@ export interface Store {
       bodyHash: string
     }): Promise<{ kind: 'none' } | { kind: 'exists'; answer: Json } | { kind: 'key_reused' }>
     expire(request: { before: number }): Promise<number>
+  }
+  readonly workers: {
+    /** Shows that these live, by the database's clock, and forgets those that are long gone. */
+    beat(request: { readonly workers: readonly WorkerBeat[] }): Promise<void>
+    /** Those that live, and perform for this workspace; by name. */
+    list(request: { workspace: string }): Promise<WorkerRow[]>
+    leave(request: { readonly ids: readonly string[] }): Promise<void>
   }
   readonly coordinators: {
     /**

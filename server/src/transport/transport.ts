@@ -119,6 +119,8 @@ export type LiveMessage =
   | { readonly kind: 'halted'; readonly runId: string }
   /** A coordinator came, or let go of partitions: the others look whether there is something for them. */
   | { readonly kind: 'partitions' }
+  /** A node type was registered or changed: every process reads them again. */
+  | { readonly kind: 'node_types' }
 
 export interface LiveLane {
   publish(messages: readonly LiveMessage[]): void

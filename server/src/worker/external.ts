@@ -55,6 +55,15 @@ const REMEMBERED_ENDS = 10_000
 /** A type counts as served for this long after a program asked for it. */
 const SERVED_FOR_MS = 60_000
 
+/** A program and a type that it asks for. */
+interface Asking {
+  /** Claims that wait now. */
+  waiting: number
+  lastAt: number
+  /** Since it was last told who was heard. */
+  isNews: boolean
+}
+
 export function createExternalTasks(parts: ExternalParts): ExternalTasks {
   const { transport, store, types, clock, leaseMs, workspace } = parts
   const { tasks, live } = transport
@@ -63,8 +72,8 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
   const blobs = workerBlobs(store, clock)
   const held = new Map<string, Held>()
   const ended = new LRUCache<string, string>({ max: REMEMBERED_ENDS })
-  /** Programs that wait for tasks of a type now, and when one last asked. */
-  const asking = new Map<string, { waiting: number; lastAt: number }>()
+  /** What each program asks for, by its name and then by type. */
+  const asking = new Map<string, Map<string, Asking>>()
 
   function checkTypes(names: readonly string[]): void {
     const known = types.current()
@@ -202,6 +211,33 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     return kept
   }
 
+  function markOf(worker: string, type: string): Asking {
+    let marks = asking.get(worker)
+    if (marks === undefined) {
+      marks = new Map()
+      asking.set(worker, marks)
+    }
+    let mark = marks.get(type)
+    if (mark === undefined) {
+      mark = { waiting: 0, lastAt: clock.monotonic(), isNews: true }
+      marks.set(type, mark)
+    }
+    return mark
+  }
+
+  function touch(mark: Asking): void {
+    mark.lastAt = clock.monotonic()
+    mark.isNews = true
+  }
+
+  function forgetSilent(): void {
+    const since = clock.monotonic() - SERVED_FOR_MS
+    for (const [worker, marks] of asking) {
+      for (const [type, { waiting, lastAt }] of marks) if (waiting === 0 && lastAt < since) marks.delete(type)
+      if (marks.size === 0) asking.delete(worker)
+    }
+  }
+
   return {
     leaseMs,
     workspace,
@@ -220,11 +256,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
 
     async claim({ worker, types: names, max, signal }) {
       checkTypes(names)
-      const marks = names.map((type) => {
-        const mark = asking.get(type) ?? { waiting: 0, lastAt: 0 }
-        asking.set(type, mark)
-        return mark
-      })
+      const marks = names.map((type) => markOf(worker, type))
       for (const mark of marks) mark.waiting++
       try {
         while (!signal.aborted) {
@@ -237,7 +269,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       } finally {
         for (const mark of marks) {
           mark.waiting--
-          mark.lastAt = clock.monotonic()
+          touch(mark)
         }
       }
     },
@@ -252,8 +284,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       for (const entry of entries) {
         if (lost.has(entry.task.id)) drop(entry)
         else if (held.get(entry.task.id) === entry) heard(entry)
-        const mark = asking.get(entry.task.type)
-        if (mark !== undefined) mark.lastAt = clock.monotonic()
+        touch(markOf(worker, entry.task.type))
       }
       return { abort: answer.abort, lost: ids.filter((id) => held.get(id)?.worker !== worker) }
     },
@@ -310,10 +341,23 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     },
 
     served() {
-      const since = clock.monotonic() - SERVED_FOR_MS
-      const served = new Set<string>()
-      for (const [type, { waiting, lastAt }] of asking) if (waiting > 0 || lastAt > since) served.add(type)
-      return served
+      forgetSilent()
+      return new Set([...asking.values()].flatMap((marks) => [...marks.keys()]))
+    },
+
+    programs() {
+      forgetSilent()
+      return [...asking].flatMap(([name, marks]) => {
+        if (![...marks.values()].some(({ waiting, isNews }) => waiting > 0 || isNews)) return []
+        const types = [...marks].map(([type, mark]) => {
+          mark.isNews = false
+          const active = [...held.values()].filter(
+            (entry) => entry.worker === name && entry.info.type === type,
+          )
+          return { type, active: active.length, limit: null }
+        })
+        return [{ name, workspace, types }]
+      })
     },
   }
 }

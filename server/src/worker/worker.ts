@@ -49,6 +49,8 @@ export interface WorkerLoad {
 export interface Worker extends Service {
   /** One heartbeat. */
   tick(): Promise<void>
+  /** The types that it takes tasks of. */
+  types(): string[]
   /** What runs here now, by type. */
   load(): WorkerLoad[]
 }
@@ -114,9 +116,11 @@ export function createWorker(parts: WorkerParts): Worker {
     }
   }
 
+  const types = (): string[] => registry.names().filter((type) => slots.limit(type) > 0)
+
   function freeSlots(): Map<string, number> {
     const capacity = new Map<string, number>()
-    for (const type of registry.names()) {
+    for (const type of types()) {
       const free = slots.free(type)
       if (free > 0) capacity.set(type, free)
     }
@@ -247,8 +251,8 @@ export function createWorker(parts: WorkerParts): Worker {
   return {
     name: 'worker',
     tick: heartbeat,
-    load: () =>
-      registry.names().map((type) => ({ type, active: slots.use(type).active, limit: slots.limit(type) })),
+    types,
+    load: () => types().map((type) => ({ type, active: slots.use(type).active, limit: slots.limit(type) })),
 
     async start() {
       if (state.kind !== 'idle') return

@@ -72,6 +72,7 @@ const ROWS: Record<RouteName, Row> = {
   listDeadLetters: {},
   getDeadLetter: { path: letter },
   replayDeadLetter: { path: letter, body: {} },
+  listWorkers: {},
   replayDeadLetters: { body: { filter: {} } },
   listApprovals: {},
   getApproval: { path: approval },

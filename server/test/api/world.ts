@@ -18,6 +18,7 @@ import { hashApiKey } from '../../src/api/auth.ts'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { type Coordinator, createCoordinator } from '../../src/coordinator/coordinator.ts'
 import { createGraphCatalog } from '../../src/graphs.ts'
+import { createHealth } from '../../src/health.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { logNode } from '../../src/nodes/log.ts'
 import type { RateLimits } from '../../src/rate-limits.ts'
@@ -131,9 +132,16 @@ export class ApiWorld {
       graphs,
       vault: new Vault({ store, clock, keys: parseMasterKeys(MASTER_KEY) as MasterKeys }),
       environmentCredentials: environmentCredentials({ FROM_OUTSIDE: '{"token":"of the machine"}' }),
-      nodeTypes: { current, served: () => new Set(['log', ...externalTasks.served()]) },
+      nodeTypes: { current, served: async () => new Set(['log', ...externalTasks.served()]) },
       externalTasks,
-      trouble: () => null,
+      health: createHealth({
+        store,
+        transport: this.transport,
+        clock,
+        version: '0.0.0',
+        roles: ['api'],
+        trouble: () => null,
+      }),
       rateLimits: settings.rateLimits ?? { global: null, key: null, tiers: [] },
       rateLimiter: memoryRateLimiter({ clock }),
     })

@@ -126,7 +126,7 @@ describe('what is wrong', () => {
       WEFT_LOG_LEVEL: 'inof',
       WEFT_DATABASE_URL: 'mysql://x:secret-word@h/db',
       WEFT_EGRESS_ALLOW: 'https://a.example',
-      WEFT_WORKER_CONCURRENCY: 'http=0',
+      WEFT_WORKER_CONCURRENCY: 'http=many',
       WEFT_RETENTION: 'soon',
       WEFT_NODES: join(folder, 'nowhere'),
       WEFT_API_KEY: 'short',
@@ -139,7 +139,7 @@ describe('what is wrong', () => {
     expect(found).toContain('WEFT_LOG_LEVEL=inof is not known: did you mean `info`?')
     expect(found).toContain('WEFT_DATABASE_URL is not the address of a PostgreSQL')
     expect(found).toContain('leave out the scheme')
-    expect(found).toContain('http=0')
+    expect(found).toContain('http=many')
     expect(found).toContain('WEFT_RETENTION=soon is not a duration')
     expect(found).toContain('a folder that does not exist')
     expect(found).toContain('WEFT_API_KEY is too weak')
@@ -148,6 +148,28 @@ describe('what is wrong', () => {
     expect(found).toContain('did you mean `worker`?')
     expect(found).toContain('WEFT_REDIS_URL is not the address of a Redis')
     expect(found).not.toContain('secret-word')
+  })
+
+  test('roles in several processes need both URLs, and say which one is missing', () => {
+    expect(problems({ WEFT_ROLES: 'api' })[0]).toMatch(
+      /WEFT_ROLES=api .* WEFT_DATABASE_URL and WEFT_REDIS_URL/,
+    )
+    const database = { WEFT_DATABASE_URL: 'postgres://h/db' }
+    expect(problems({ WEFT_ROLES: 'worker', ...database })[0]).toMatch(/set WEFT_REDIS_URL, or/)
+    expect(problems({ WEFT_ROLES: ',' })[0]).toContain('names no role')
+    const both = { ...database, WEFT_REDIS_URL: 'redis://h', WEFT_MASTER_KEY: 'a'.repeat(64) }
+    const result = readConfig({ environment: { WEFT_ROLES: 'worker,coordinator', ...both } })
+    expect(result).toMatchObject({ ok: true, warnings: [], config: { opsPort: null } })
+  })
+
+  test('a worker takes what is named, and nothing else where the others are set to 0', () => {
+    const of = (text: string) => {
+      const result = readConfig({ environment: { WEFT_WORKER_CONCURRENCY: text } })
+      return result.ok ? Object.fromEntries(result.config.workerConcurrency) : null
+    }
+    expect(of('gpu=2')).toEqual({ http: 64, agent: 8, code: 2, '*': 16, gpu: 2 })
+    expect(of('code=0')).toMatchObject({ http: 64, code: 0, '*': 16 })
+    expect(of('gpu=2,*=0')).toEqual({ gpu: 2, '*': 0 })
   })
 
   test('of a flag is said in the flag’s own words', () => {

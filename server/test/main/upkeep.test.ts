@@ -78,6 +78,7 @@ test('finished runs go after their time; running ones stay, however old', async 
   await finish(recent, now - DAY_MS)
 
   const upkeep = createUpkeep({
+    isCleaning: true,
     store: opened,
     clock,
     log: pino({ level: 'silent' }),

@@ -3,33 +3,22 @@ import type { Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
 
-const READY_TIMEOUT_MS = 2_000
-
 export function opsHandlers(
   parts: HandlerParts,
-): Handlers<'listNodeTypes' | 'getBlob' | 'about' | 'health' | 'ready' | 'metrics'> {
-  const { store, transport, clock, settings, nodeTypes, metrics } = parts
-
-  async function check(work: () => Promise<unknown>) {
-    const startedAt = clock.monotonic()
-    const slow = new Promise<never>((_, reject) => {
-      clock.after(READY_TIMEOUT_MS, () => reject(new Error(`no answer within ${READY_TIMEOUT_MS} ms`)))
-    })
-    const error = await Promise.race([work(), slow]).then(
-      () => undefined,
-      (reason: unknown) => (reason instanceof Error ? reason.message : String(reason)),
-    )
-    const ms = Math.round((clock.monotonic() - startedAt) * 10) / 10
-    return error === undefined ? { ok: true, ms } : { ok: false, ms, error }
-  }
+): Handlers<'listNodeTypes' | 'listWorkers' | 'getBlob' | 'about' | 'health' | 'ready' | 'metrics'> {
+  const { store, transport, clock, settings, nodeTypes, metrics, health } = parts
 
   return {
-    listNodeTypes() {
-      const served = nodeTypes.served()
+    async listNodeTypes() {
+      const served = await nodeTypes.served()
       const items = [...nodeTypes.current().values()].map((type) => ({
         ...type,
         served: type.kind === 'control' || served.has(type.type),
       }))
+      return { status: 200, body: { items, nextCursor: null } }
+    },
+    async listWorkers({ principal }) {
+      const items = await store.workers.list({ workspace: principal.workspace })
       return { status: 200, body: { items, nextCursor: null } }
     },
     async getBlob({ principal, params }) {
@@ -52,9 +41,10 @@ export function opsHandlers(
       return { status: 200, body: blob.bytes, headers }
     },
     async about() {
-      const [database, runs, lanes] = await Promise.all([
+      const [database, runs, coordinators, lanes] = await Promise.all([
         store.describe(),
         store.runs.counts(),
+        store.coordinators.list(),
         transport.tasks.depth(),
       ])
       return {
@@ -65,23 +55,20 @@ export function opsHandlers(
           clockOffsetMs: Math.round(database.nowMs - clock.now()),
           runs,
           transport: transport.kind,
+          coordinators: coordinators.map(({ name, partitions, leaving, silentMs }) => ({
+            name,
+            partitions: [...partitions],
+            leaving,
+            silentMs,
+          })),
           lanes,
         },
       }
     },
-    health: () => ({ status: 200, body: { status: 'ok', version: settings.version } }),
+    health: () => ({ status: 200, body: health.live() }),
     async ready() {
-      const [database, lanes] = await Promise.all([
-        check(() => store.ping()),
-        check(() => transport.tasks.depth()),
-      ])
-      const trouble = parts.trouble()
-      const runs = trouble === null ? { ok: true } : { ok: false, error: trouble }
-      const isReady = database.ok && lanes.ok && runs.ok && !parts.stopping.aborted
-      return {
-        status: isReady ? 200 : 503,
-        body: { status: isReady ? 'ready' : 'not_ready', dependencies: { database, transport: lanes, runs } },
-      }
+      const body = await health.ready(parts.stopping.aborted)
+      return { status: body.status === 'ready' ? 200 : 503, body }
     },
     async metrics() {
       return { status: 200, body: await metrics.text(), headers: { 'content-type': metrics.contentType } }

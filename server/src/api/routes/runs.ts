@@ -102,7 +102,7 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
           waitingFor,
           stuckReason: row.stuckReason,
           tokens,
-          hints: hintsFor(parts, row, tokens),
+          hints: await hintsFor(parts, row, tokens),
         },
       }
     },

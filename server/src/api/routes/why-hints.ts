@@ -3,11 +3,11 @@ import type { Explanation } from '@weft/engine'
 import type { RunRow } from '../../store/store.ts'
 import type { HandlerParts } from '../parts.ts'
 
-export function hintsFor(
+export async function hintsFor(
   parts: Pick<HandlerParts, 'nodeTypes'>,
   row: RunRow,
   tokens: readonly Explanation[],
-): string[] {
+): Promise<string[]> {
   const hints: string[] = []
   if (row.stuckReason !== null) {
     hints.push(
@@ -21,8 +21,9 @@ export function hintsFor(
         : `Its parent ${row.parent.runId} has taken this result; retry the parent, and it retries this run.`
     hints.push(`It failed with ${row.error.code}: ${sentence(row.error.message)} ${goOn}`)
   }
-  const served = parts.nodeTypes.served()
   const wanted = new Set(tokens.filter((token) => token.waitsFor === 'worker').map((token) => token.type))
+  if (wanted.size === 0) return hints
+  const served = await parts.nodeTypes.served()
   for (const type of wanted) {
     if (type === null || served.has(type)) continue
     hints.push(
