@@ -40,7 +40,7 @@ export function embeddedBench(options: { quick: boolean; say(text: string): void
         }
         return await work(server)
       } finally {
-        await process.end()
+        await process.stop()
         await removeDataDirectory(dataDirectory)
       }
     },

@@ -1,6 +1,6 @@
 /** Proportional memory of the server and its PostgreSQL, idle after three-step runs came by HTTP. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { proportionalBytes } from '../../server/test/os-process.ts'
+import { proportionalBytes } from '../../examples/runner/os-process.ts'
 import { Caller } from '../caller.ts'
 import { expectFinished } from '../database.ts'
 import { CHAIN3 } from '../workflows.ts'

@@ -37,7 +37,7 @@ export async function killAct({ weft, service, paper }: Cast): Promise<void> {
     ...(weft.postgresPid ? [`PostgreSQL (pid ${weft.postgresPid})`] : []),
   ]
   const killedAt = Date.now()
-  await weft.kill()
+  await weft.kill(true)
   following.note(paper.paint('red', `✂ SIGKILL for ${victims.join(' and ')}. Starting again …`))
   // Whom the engine had called and whose answer never got out: the caller was gone.
   const cutOff = (await service.ledger(id)).filter(({ answeredAt }) => answeredAt === null)

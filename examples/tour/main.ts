@@ -104,7 +104,7 @@ async function introduce({ weft, service }: Cast): Promise<void> {
     version: string
     postgres: { version: string; settings: Record<string, string> }
   }>('GET', '/api/v1/about')
-  const database = `${weft.postgresPid === undefined ? '' : 'own '}PostgreSQL ${shortVersion(postgres.version)}`
+  const database = `${weft.postgresPid === null ? '' : 'own '}PostgreSQL ${shortVersion(postgres.version)}`
   paper.line()
   paper.line(
     `${paint('bold', `Weft ${version}`)}  ready in ${readyS} s, ${database}, fsync ${postgres.settings.fsync}`,

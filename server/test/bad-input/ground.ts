@@ -48,7 +48,7 @@ export class Ground {
   }
 
   async end(): Promise<void> {
-    await this.server.end()
+    await this.server.stop()
     await this.service.stop()
     await removeDataDirectory(this.folder)
   }

@@ -17,7 +17,7 @@ test('a port in use, then data of another PostgreSQL: a sentence each, exit 1, n
   const directory = newDataDirectory('start')
   onTestFinished(() => removeDataDirectory(directory))
   const first = new WeftProcess({ dataDirectory: directory, port: await freePort(), apiKey: newApiKey() })
-  onTestFinished(() => first.end())
+  onTestFinished(async () => void (await first.stop()))
   await first.start()
   const { port } = new URL(first.url)
   const other = newDataDirectory('start-other')
@@ -62,7 +62,7 @@ test('a disk that is full under the database: said in a sentence, and everything
   const disk = await smallDisk()
   if (disk === null) return context.skip('mounting a small file system takes root')
   const server = new WeftProcess({ dataDirectory: disk, port: await freePort(), apiKey: newApiKey() })
-  onTestFinished(() => server.end())
+  onTestFinished(async () => void (await server.stop()))
   await server.start()
   const client = new Client({ url: server.url, apiKey: server.apiKey })
   const submit = (wait: string) =>

@@ -106,7 +106,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       },
     )
   } finally {
-    await weft.end()
+    await weft.stop()
     await outside.stop()
     await removeDataDirectory(dataDirectory)
   }

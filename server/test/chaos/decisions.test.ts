@@ -67,7 +67,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  await server.end()
+  await server.stop()
   await removeDataDirectory(server.dataDirectory)
 })
 

@@ -154,7 +154,7 @@ export async function runLiveTrial(options: LiveTrialOptions): Promise<LiveTrial
     )
   } finally {
     proxy.close()
-    await weft.end()
+    await weft.stop()
     await removeDataDirectory(dataDirectory)
   }
 }

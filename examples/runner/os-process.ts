@@ -24,6 +24,17 @@ function list(): OsProcess[] {
   return found
 }
 
+/** Whether it runs: one that has ended and that nobody has asked for its exit code does not. */
+export function isAlive(pid: number): boolean {
+  if (process.platform === 'linux') return list().some((one) => one.pid === pid)
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** These processes and everything that descends from them, as far as they live. */
 export function processTree(roots: readonly number[]): number[] {
   const all = list()
