@@ -234,6 +234,24 @@ test('a stream ends when the server stops', async () => {
   await stopped
 })
 
+test('a stream ends when its key is revoked', async () => {
+  const clock = manualClock()
+  const world = await apiWorld({ clock, coordinator: false })
+  await world.api.start()
+  const id = await world.run(ACTS)
+  const { body: made } = await world.post('/api/v1/keys', { name: 'reader', role: 'viewer' })
+  const open = () =>
+    fetch(`${world.api.url()}/runs/${id}/events`, {
+      headers: { authorization: `Bearer ${made.key}`, accept: 'text/event-stream' },
+    })
+  const response = await open()
+  clock.advance(15_000)
+  await world.ask('DELETE', `/api/v1/keys/${made.id}`)
+  clock.advance(15_000)
+  expect(await response.text()).toContain('event: run.started')
+  expect((await open()).status).toBe(401)
+})
+
 test('the log in pages', async () => {
   const world = await apiWorld()
   const id = await world.run({ stop: { type: 'stop' } })

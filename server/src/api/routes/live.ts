@@ -5,13 +5,15 @@ import { writeEventStream } from '../event-stream.ts'
 import { followWorkspace } from '../follow.ts'
 import { LiveSession } from '../live-session.ts'
 import type { HandlerParts } from '../parts.ts'
+import { streamSignal } from '../stream-signal.ts'
 import type { WebSockets } from '../websockets.ts'
 
 export function liveHandlers(parts: HandlerParts & { readonly webSockets: WebSockets }): Handlers<'live'> {
   const { webSockets, clock } = parts
   return {
-    live: ({ principal, headers, gone }) => ({
+    live: (call) => ({
       async stream(reply) {
+        const { principal, headers } = call
         if (webSockets.isUpgrade(reply.request)) {
           const { authorization } = headers
           webSockets.accept(reply, (socket, stream) =>
@@ -28,7 +30,7 @@ export function liveHandlers(parts: HandlerParts & { readonly webSockets: WebSoc
             'GET /live is a WebSocket: connect with a WebSocket client. For the workspace’s hints as server-sent events send `Accept: text/event-stream`; for a run’s events GET /runs/<id>/events.',
             { headers: { upgrade: 'websocket', connection: 'upgrade' } },
           )
-        const signal = AbortSignal.any([gone(), parts.stopping])
+        const signal = streamSignal(parts, call)
         await writeEventStream(reply, clock, signal, (pace) =>
           followWorkspace(parts, { workspace: principal.workspace, pace, signal }),
         )

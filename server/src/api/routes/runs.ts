@@ -7,6 +7,7 @@ import { writeEventStream } from '../event-stream.ts'
 import { followRun } from '../follow.ts'
 import { isFinishedRow } from '../outcome.ts'
 import type { HandlerParts } from '../parts.ts'
+import { streamSignal } from '../stream-signal.ts'
 import { normaliseValue, storeValue } from '../values.ts'
 import { drawRun } from './run-graph.ts'
 import { summaryOf } from './run-shapes.ts'
@@ -218,7 +219,7 @@ async function runEvents(parts: HandlerParts, call: Call<'runEvents'>): Promise<
   const afterSeq = resumePoint(call)
   // An EventSource connects again after the end; 204 is how it learns that there is nothing to come.
   if (isFinishedRow(row) && afterSeq >= row.seq) return { status: 204 }
-  const signal = AbortSignal.any([call.gone(), parts.stopping])
+  const signal = streamSignal(parts, call)
   return {
     stream: (reply) =>
       writeEventStream(reply, parts.clock, signal, (pace) =>
