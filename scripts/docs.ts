@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cliPage } from './docs/cli-page.ts'
 import { errorsPage } from './docs/errors-page.ts'
+import { livePage } from './docs/live-page.ts'
 import { nodesPage } from './docs/nodes-page.ts'
 import { operationsPage } from './docs/operations-page.ts'
 import { configurationPage, expressionsPage, metricsPage } from './docs/tables.ts'
@@ -21,6 +22,7 @@ export async function referencePages(): Promise<ReadonlyMap<string, string>> {
     'docs/configuration.md': configurationPage(),
     'docs/errors.md': errorsPage(root),
     'docs/expressions.md': expressionsPage(),
+    'docs/live.md': livePage(),
     'docs/metrics.md': await metricsPage(),
     'docs/nodes.md': await nodesPage(),
     'docs/operations.md': operationsPage(),

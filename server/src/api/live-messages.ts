@@ -83,12 +83,14 @@ export const liveServerMessage = z.discriminatedUnion('type', [
     .strictObject({ type: z.literal('event'), runId, event: runEvent })
     .describe('the next event of a run: `event.seq` grows by one from message to message'),
   z
-    .looseObject({
+    .strictObject({
       type: z.literal('attempt'),
       runId,
       key: z.string(),
       attempt: z.number(),
       state: z.enum(['started', 'progress', 'log']),
+      percent: z.number().optional(),
+      text: z.string().optional(),
       at: z.number(),
     })
     .describe('what an attempt says while it works; stands in no log, and may be lost'),

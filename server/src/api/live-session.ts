@@ -35,7 +35,15 @@ const LOOK_UPS_AT_ONCE = 16
 /** How long the peer may take to say goodbye too. */
 const CLOSE_WITHIN_MS = 1_000
 
-const CLOSE = { serverStops: 1001, unauthorized: 4401, forbidden: 4403 } as const
+const CLOSE = { serverStops: 1001, tooLarge: 1009, unauthorized: 4401, forbidden: 4403 } as const
+
+/** With which codes a connection is closed, and why. */
+export const CLOSE_CODES: readonly (readonly [number, string])[] = [
+  [CLOSE.serverStops, 'the server stops: connect again'],
+  [CLOSE.tooLarge, 'a message was too large'],
+  [CLOSE.unauthorized, 'no key, one that is not known, or one that is no longer good'],
+  [CLOSE.forbidden, 'the key may not read'],
+]
 
 export interface SessionParts {
   readonly store: Store
