@@ -20,8 +20,9 @@ import {
   StepFault,
 } from './decide/draft.ts'
 import { settleEntering } from './decide/enter.ts'
+import { dropCopiedReviews } from './decide/reviewing.ts'
 import { rendered } from './decide/scope.ts'
-import { complete, failAttempt, joinItems, stop } from './decide/settle.ts'
+import { complete, failAttempt, joinItems, routeHeld, stop } from './decide/settle.ts'
 import { fireTimers } from './decide/time.ts'
 import type { Effect } from './effect.ts'
 import type { RunEvent } from './event.ts'
@@ -61,6 +62,10 @@ export function decide(state: RunState, signal: Signal, context: DecideContext):
     takeUp(work)
     handle(work, signal)
     settleEntering(work)
+    if (state.unrouted.size > 0) {
+      routeHeld(work)
+      settleEntering(work)
+    }
     conclude(work)
   } catch (error) {
     if (error instanceof MissingBlobs) return { kind: 'needs_blobs', hashes: error.hashes }
@@ -107,6 +112,7 @@ function takeUp(work: Draft): void {
     const step = stepOf(state, id)
     if (step.items) joinItems(work, step, nodeOf(state.graph, id))
   }
+  dropCopiedReviews(work)
   settleEntering(work)
 }
 
@@ -172,7 +178,8 @@ function currentAttempt(state: RunState, name: AttemptName): Unit | null {
 function conclude(work: Draft): void {
   const { state } = work
   if (state.phase.kind === 'active') checkLimits(work)
-  if (state.phase.kind === 'active' && state.live.size === 0) finish(work)
+  // A patch under review may add steps behind the last one.
+  if (state.phase.kind === 'active' && state.live.size === 0 && state.reviews.size === 0) finish(work)
   if (state.phase.kind !== 'stopping') return
   const { deadline, reason, error, output, actor } = state.phase
   if (state.live.size > 0 && work.now < deadline) return

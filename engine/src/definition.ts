@@ -72,6 +72,10 @@ export interface PatchPolicy {
   agent?: 'auto' | 'review' | 'deny'
   /** Who is neither agent nor reviewer: people and programs by the API. */
   api?: 'auto' | 'review' | 'deny'
+  /** The only hosts that a patch may bring in; without it, any. */
+  hosts?: string[]
+  /** The only credentials that a patch may bring in; without it, any. */
+  credentials?: string[]
 }
 
 export interface Definition {

@@ -47,6 +47,17 @@ export interface ForkLink {
   readonly reason?: string
 }
 
+/** Who sends a patch: people and programs by the API, or an agent from within a step. */
+export type Proposer = 'api' | 'agent'
+
+/** What a review holds until it is over. */
+export interface Holds {
+  /** Steps that the patch changes or removes: they do not start. */
+  readonly starts: readonly string[]
+  /** The proposing step, and steps whose outgoing edges the patch changes: they run, and their edges wait. */
+  readonly routes: readonly string[]
+}
+
 /** What an open wait waits for, as far as the log must know. */
 export type WaitSpec =
   | { readonly kind: 'timer' }
@@ -103,7 +114,7 @@ export type RunEvent =
   /** The node's own `when` was true: it starts. Nodes without `when` start without an event. */
   | (StepBase & { readonly type: 'step.admitted' })
   /** The node's own `when` was false. (Dead paths need no event: they follow from the routes.) */
-  | (StepBase & { readonly type: 'step.skipped'; readonly route: Route })
+  | (StepBase & { readonly type: 'step.skipped'; readonly route?: Route })
   /** A `forEach` was evaluated. `items` is the list, or the blob that holds it. */
   | (StepBase & { readonly type: 'step.expanded'; readonly count: number; readonly items: Json })
   /** A control step, or an item of one, waits. `wakeAt`: its timer, timeout or deadline; `null` for none. */
@@ -129,7 +140,7 @@ export type RunEvent =
       readonly attempt: number
       readonly output: Json
       readonly label?: string
-      /** Absent for an item of a `forEach` whose siblings are not settled: the step routes once. */
+      /** Absent for an item of a `forEach`, since the step routes once, and while a review holds the edges. */
       readonly route?: Route
       readonly startedAt?: number
       readonly worker?: string
@@ -164,6 +175,16 @@ export type RunEvent =
       readonly route?: Route
       readonly warnings?: readonly Warning[]
     })
+  /**
+   * The edges of a step that a review held, decided now: of its `step.completed`, `step.failed`, `step.skipped` or
+   * `step.joined`, which had no route. `handled` is false for a failure that nothing deals with any more.
+   */
+  | (StepBase & {
+      readonly type: 'step.routed'
+      readonly route?: Route
+      readonly handled?: false
+      readonly warnings?: readonly Warning[]
+    })
   | (Base & {
       readonly type: 'message.received'
       readonly messageId: string
@@ -182,9 +203,45 @@ export type RunEvent =
       readonly operations: Json
       readonly before: string
       readonly after: string
+      /** Absent: by the API. */
+      readonly by?: Proposer
+      /** The step that proposed it. */
+      readonly stepKey?: string
+      /** The review that it passed, and who approved it there. */
+      readonly reviewId?: string
+      readonly approvedBy?: string
       /** Edges added from sources that are already settled: which of them are taken. */
       readonly routes?: Readonly<Record<string, Route>>
       readonly vars?: JsonObject
+    })
+  /** A patch that is applied only once a person has approved it. */
+  | (Base & {
+      readonly type: 'patch.proposed'
+      readonly reviewId: string
+      readonly actor: string
+      readonly by: Proposer
+      readonly stepKey?: string
+      readonly reason: string
+      readonly operations: Json
+      readonly vars?: JsonObject
+      /** Hash of the definition that it was judged against. */
+      readonly before: string
+      readonly preview: Json
+      readonly holds: Holds
+      /** `null` for a run that has ended: nothing of it moves by itself. */
+      readonly expiresAt: number | null
+    })
+  /**
+   * The review is over. `approved`: the `run.patched` right before is that patch. `refused`: it was approved, and the run
+   * could not take it by then. `dropped`: a fork does not take it along. (A run that stops drops its reviews itself.)
+   */
+  | (Base & {
+      readonly type: 'patch.reviewed'
+      readonly reviewId: string
+      readonly outcome: 'approved' | 'rejected' | 'timeout' | 'refused' | 'dropped'
+      readonly actor?: string
+      readonly comment?: string
+      readonly refusal?: { readonly code: string; readonly message: string }
     })
   | (Base & {
       readonly type: 'run.stopping'
@@ -216,10 +273,13 @@ export const KNOWN_EVENTS: Readonly<Record<EventType, true>> = {
   'step.failed': true,
   'step.cancelled': true,
   'step.joined': true,
+  'step.routed': true,
   'message.received': true,
   'run.paused': true,
   'run.resumed': true,
   'run.patched': true,
+  'patch.proposed': true,
+  'patch.reviewed': true,
   'run.stopping': true,
   'run.completed': true,
   'run.failed': true,

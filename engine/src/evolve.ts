@@ -4,12 +4,12 @@
  * Owns: what each event means. Does not own: whether it may happen (`decide`). It evaluates no expression, reads no
  * clock and keeps nothing beside the state, so live, recovered and browser states are equal.
  */
-import type { Route, RunEvent } from './event.ts'
+import type { RunEvent } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json } from './json.ts'
+import { dropReviews, openReview, patch, review } from './reweave.ts'
 import {
   countAgent,
-  joinOrSkip,
   newStep,
   nodeOf,
   reach,
@@ -55,6 +55,8 @@ export function start(
     timers: new Map(),
     waits: new Map(),
     closedWaits: new Map(),
+    reviews: new Map(),
+    unrouted: new Set(),
     messages: [],
     messageIds: new Set(),
     waitCount: 0,
@@ -97,7 +99,8 @@ export function evolve(
       break
     case 'step.skipped':
       settleStep(state, stepOf(state, event.key), 'skipped', event.at)
-      settleEdges(state, event.key, event.route, event.at, touched)
+      if (event.route) settleEdges(state, event.key, event.route, event.at, touched)
+      else state.unrouted.add(event.key)
       break
     case 'step.expanded':
       expand(state, event.key, event.count, event.items, event.at, touched)
@@ -126,6 +129,9 @@ export function evolve(
     case 'step.joined':
       join(state, event, touched)
       break
+    case 'step.routed':
+      routeLate(state, event, touched)
+      break
     case 'message.received':
       state.messageIds.add(event.messageId)
       state.messages.push({
@@ -144,6 +150,12 @@ export function evolve(
       break
     case 'run.patched':
       patch(state, event, graphs(event.after), touched)
+      break
+    case 'patch.proposed':
+      openReview(state, event)
+      break
+    case 'patch.reviewed':
+      review(state, event, touched)
       break
     case 'run.stopping':
       stop(state, event, touched)
@@ -311,8 +323,31 @@ function settleWhole(state: RunState, step: StepState, event: Settled, touched: 
     step.error = event.error
     step.handled = event.handled
   }
-  // An unhandled failure settles no edge: a retry may still go either way.
+  settleRoute(state, step, event, touched)
+}
+
+/** An unhandled failure settles no edge: a retry may still go either way. Edges that a review holds are settled later. */
+function settleRoute(
+  state: RunState,
+  step: StepState,
+  event: Settled | Extract<RunEvent, { type: 'step.joined' }>,
+  touched: Touched,
+): void {
   if (event.route) settleEdges(state, step.id, event.route, event.at, touched)
+  else if (step.status === 'completed' || step.handled) state.unrouted.add(step.id)
+}
+
+function routeLate(
+  state: RunState,
+  event: Extract<RunEvent, { type: 'step.routed' }>,
+  touched: Touched,
+): void {
+  const step = stepOf(state, event.key)
+  state.unrouted.delete(step.id)
+  state.warnings.push(...(event.warnings ?? []))
+  step.warnings = [...step.warnings, ...(event.warnings ?? [])]
+  if (event.route) settleEdges(state, step.id, event.route, event.at, touched)
+  else step.handled = false
 }
 
 function settleItem(state: RunState, step: StepState, index: number, event: Settled, touched: Touched): void {
@@ -409,7 +444,7 @@ function join(state: RunState, event: Extract<RunEvent, { type: 'step.joined' }>
     step.error = event.error ?? null
     step.handled = event.handled ?? false
   }
-  if (event.route) settleEdges(state, step.id, event.route, event.at, touched)
+  settleRoute(state, step, event, touched)
 }
 
 /** Outputs of a `forEach` in order; a failed item that was collected is `null`. */
@@ -443,6 +478,7 @@ function stop(state: RunState, event: Extract<RunEvent, { type: 'run.stopping' }
     const step = stepOf(state, id)
     if (!step.unit && step.items?.live.size === 0) settleStep(state, step, 'cancelled', event.at)
   }
+  dropReviews(state, event.at, touched)
 }
 
 /** With the final event: what has not reported by now is cancelled. */
@@ -455,6 +491,7 @@ function endLiveSteps(state: RunState, at: number, touched: Touched): void {
 function retry(state: RunState, at: number, touched: Touched): void {
   if (!isFinished(state)) throw new Error(`run ${state.id} is not finished and cannot be retried`)
   state.phase = { kind: 'active' }
+  dropReviews(state, at, touched)
   for (const [waitId, closed] of state.closedWaits) {
     if (closed.outcome !== 'closed') continue
     state.closedWaits.set(waitId, { outcome: 'superseded', actor: closed.actor })
@@ -473,54 +510,5 @@ function retry(state: RunState, at: number, touched: Touched): void {
       touched.units.add(step.id)
       startItems(state, step, at, touched)
     } else reach(state, step.id, at, touched)
-  }
-}
-
-/** The run goes on with another graph: nodes that were not reached take their new shape. */
-function patch(
-  state: RunState,
-  event: Extract<RunEvent, { type: 'run.patched' }>,
-  graph: Graph,
-  touched: Touched,
-): void {
-  state.earlier.set(state.graph.hash, state.graph.definition)
-  state.graph = graph
-  state.versions.push(graph.hash)
-  state.patchCount++
-  state.vars = { ...state.vars, ...event.vars }
-  for (const node of graph.nodes.values())
-    if (!state.steps.has(node.id)) state.steps.set(node.id, newStep(node))
-  for (const id of [...state.steps.keys()]) if (!graph.nodes.has(id)) state.steps.delete(id)
-  applyAddedRoutes(state, event.routes ?? {})
-  for (const id of graph.order) {
-    const step = stepOf(state, id)
-    if (step.status !== 'pending') continue
-    recount(state, step)
-    if (nodeOf(graph, id).incoming.length === 0) reach(state, id, event.at, touched)
-    // Skips need no spreading here: in topological order the nodes behind count them when their turn comes.
-    else joinOrSkip(state, step, event.at, touched, [])
-  }
-}
-
-function applyAddedRoutes(state: RunState, routes: Readonly<Record<string, Route>>): void {
-  for (const [from, route] of Object.entries(routes)) {
-    const source = stepOf(state, from)
-    source.routed = [...(source.routed ?? []), ...route.taken]
-    for (const { to, error } of route.failed ?? []) {
-      const target = stepOf(state, to)
-      target.error = error
-      source.routed = [...source.routed, to]
-    }
-  }
-}
-
-/** Derives the counters of unmet and taken edges anew from what the sources did (R8). */
-function recount(state: RunState, step: StepState): void {
-  step.unmet = 0
-  step.taken = 0
-  for (const edge of nodeOf(state.graph, step.id).incoming) {
-    const { routed } = stepOf(state, edge.from)
-    if (routed === null) step.unmet++
-    else if (routed.includes(step.id)) step.taken++
   }
 }

@@ -5,6 +5,7 @@
  *    decision) that led to it: a fork from there performs that step again.
  * 2. What waited at the cut waits anew: its `step.waiting` is left out, so that the unit enters once more, under an id of
  *    the new run; a child is begun anew for the same reason. A pause that was in force is left out, too.
+ *    A patch under review stays behind: its proposal is copied, with what it held, and the fork begins by dropping it.
  * 3. Events keep their times: they happened then. What the new run's own time counts from is `forkedFrom.at` (R12).
  */
 import type { RunEvent } from './event.ts'
@@ -132,6 +133,7 @@ const cutAt = (state: RunState, pausedAt: number | null): Cut => ({
 
 /** Nothing dealt with it: the run stops for it, now or when its other items have ended. */
 function isFailure(state: RunState, event: RunEvent): boolean {
+  if (event.type === 'step.routed') return event.handled === false
   if (event.type === 'step.joined') return event.outcome === 'failed' && !event.handled
   if (event.type !== 'step.failed' || event.handled) return false
   const { id, index } = parseKey(event.key)
@@ -144,11 +146,20 @@ const leadsToEnd = (event: RunEvent, next: RunEvent | undefined): boolean =>
 
 function copyOf(events: readonly RunEvent[], firstSeq: number, cut: Cut, runId: string): RunEvent[] {
   const copy: RunEvent[] = []
-  let waits = 0
+  /** New ids by old ones: of waits, and of reviews. */
+  const ids = new Map<string, string>()
+  const renamed = (id: string): string => {
+    const known = ids.get(id) ?? `${runId}.${ids.size + 1}`
+    ids.set(id, known)
+    return known
+  }
   for (const [index, event] of events.entries()) {
     if (firstSeq + index === cut.pausedAt) continue
-    if (event.type !== 'step.waiting') copy.push(event)
-    else if (!cut.openWaits.has(event.waitId)) copy.push({ ...event, waitId: `${runId}.${++waits}` })
+    if (event.type === 'step.waiting') {
+      if (!cut.openWaits.has(event.waitId)) copy.push({ ...event, waitId: renamed(event.waitId) })
+    } else if ('reviewId' in event && event.reviewId !== undefined)
+      copy.push({ ...event, reviewId: renamed(event.reviewId) })
+    else copy.push(event)
   }
   return copy
 }

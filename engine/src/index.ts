@@ -19,9 +19,11 @@ export {
   type BlobRef,
   type EventType,
   type ForkLink,
+  type Holds,
   isBlobRef,
   KNOWN_EVENTS,
   type ParentLink,
+  type Proposer,
   type Route,
   type RunEvent,
   type WaitSpec,
@@ -53,7 +55,7 @@ export {
   type RetryPolicy,
 } from './node-type.ts'
 export { type ChildReport, childReport, nextWake, outstanding, owesWork } from './outstanding.ts'
-export { applyPatch, inversePatch, type Preview, preview } from './patch.ts'
+export { applyPatch, inversePatch, overlay, type Preview, preview } from './patch.ts'
 export {
   isFinished,
   itemKey,

@@ -146,6 +146,8 @@ export function nextWake(state: RunState, now: number): number | null {
   if (state.phase.kind !== 'active') return null
   let earliest = endsBy(state) ?? Number.POSITIVE_INFINITY
   for (const at of state.timers.values()) if (at > now && at < earliest) earliest = at
+  for (const { expiresAt } of state.reviews.values())
+    if (expiresAt !== null && expiresAt > now && expiresAt < earliest) earliest = expiresAt
   return Number.isFinite(earliest) ? earliest : null
 }
 
@@ -159,6 +161,7 @@ export function owesWork(state: RunState, now: number): boolean {
   // A child is begun after its parent's commit: until it has reported, the parent may be the only one that knows of it.
   if (state.waitingOn.child > 0) return true
   for (const at of state.timers.values()) if (at <= now) return true
+  for (const { expiresAt } of state.reviews.values()) if (expiresAt !== null && expiresAt <= now) return true
   return false
 }
 

@@ -117,6 +117,12 @@ export function applyPatch(request: PatchRequest): PatchResult {
   }
 }
 
+/** The definition with the operations applied, without any judgement; `null` when they do not apply to it. */
+export function overlay(before: Definition, operations: Json): Definition | null {
+  const patched = patchedDefinition(before, operations)
+  return patched.ok ? patched.definition : null
+}
+
 /** The operations that undo a patch of this definition; `null` when the patch does not apply to it. */
 export function inversePatch(before: Definition, operations: Json): Operation[] | null {
   const patched = patchedDefinition(before, operations)

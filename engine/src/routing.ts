@@ -4,12 +4,12 @@
  * Purely structural, part of `evolve`: which edges were taken stands in the event, everything else follows from counters
  * (R8). Invariants: an edge is decided once; a node is reached at most once (`any` never starts twice); a skip spreads
  * along every edge; while the run is stopping nothing starts, a node whose join is met is `cancelled`, so that a retry
- * finds it.
+ * finds it; a node that a review holds stays `pending`, so that the patch can still change it.
  */
 import type { StepError } from './errors.ts'
 import type { Route } from './event.ts'
 import type { Graph, GraphNode } from './graph.ts'
-import type { RunState, StepState } from './run.ts'
+import { holdsRoute, holdsStart, type RunState, type StepState } from './run.ts'
 import { stepUnit } from './unit.ts'
 
 /** What a fold changed that `decide` has to look at next. */
@@ -82,7 +82,9 @@ export function countAgent(state: RunState, id: string): void {
 /** The step is over: its edges are taken or die, as the route says. */
 export function settleEdges(state: RunState, id: string, route: Route, at: number, touched: Touched): void {
   const step = stepOf(state, id)
-  step.routed = route.taken
+  // A target that a review holds must be found again by the edge that failed into it.
+  const heldBack = (route.failed ?? []).map(({ to }) => to).filter((to) => holdsStart(state, to))
+  step.routed = heldBack.length > 0 ? [...route.taken, ...heldBack] : route.taken
   const taken = new Set(route.taken)
   const failed = new Map<string, StepError>()
   for (const edge of route.failed ?? []) failed.set(edge.to, edge.error)
@@ -102,7 +104,7 @@ function failInto(state: RunState, id: string, error: StepError, at: number, tou
   step.taken++
   if (step.status !== 'pending') return
   step.error = error
-  reach(state, id, at, touched)
+  if (!holdsStart(state, id)) reach(state, id, at, touched)
 }
 
 function arrive(
@@ -119,7 +121,7 @@ function arrive(
   joinOrSkip(state, step, at, touched, skipped)
 }
 
-/** Starts the node when its join is met; skips it when no edge is left that could be taken. */
+/** Starts the node when its join is met; skips it when no edge is left that could be taken. Unless a review holds it. */
 export function joinOrSkip(
   state: RunState,
   step: StepState,
@@ -127,10 +129,10 @@ export function joinOrSkip(
   touched: Touched,
   skipped: string[],
 ): void {
-  if (step.status !== 'pending') return
+  if (step.status !== 'pending' || holdsStart(state, step.id)) return
   const any = nodeOf(state.graph, step.id).join === 'any'
   if (step.taken > 0 && (any || step.unmet === 0)) reach(state, step.id, at, touched)
-  else if (step.unmet === 0) {
+  else if (step.unmet === 0 && !holdsRoute(state, step.id)) {
     step.status = 'skipped'
     step.routed = []
     step.settledAt = at

@@ -7,7 +7,7 @@
 
 import type { Definition } from './definition.ts'
 import type { StepError, Warning } from './errors.ts'
-import type { ForkLink, ParentLink, WaitSpec } from './event.ts'
+import type { ForkLink, Holds, ParentLink, Proposer, WaitSpec } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json, JsonObject } from './json.ts'
 
@@ -126,6 +126,23 @@ export interface ClosedWaitState {
   readonly actor: string | null
 }
 
+/** A patch that a person has yet to decide about. */
+export interface Review {
+  /** Of the same series as those of waits: it is an approval's id. */
+  readonly id: string
+  readonly actor: string
+  readonly by: Proposer
+  readonly stepKey: string | null
+  readonly reason: string
+  /** The operations, or the blob that holds them. */
+  readonly operations: Json
+  readonly vars: JsonObject | null
+  readonly before: string
+  readonly holds: Holds
+  readonly proposedAt: number
+  readonly expiresAt: number | null
+}
+
 /** What a live unit waits for, as `waitingFor` names it. */
 export type WaitsFor = 'worker' | 'timer' | 'approval' | 'message' | 'child'
 
@@ -174,10 +191,14 @@ export interface RunState {
   readonly waits: Map<string, string>
   /** Waits of people and messages that are over, by id, so that a late answer gets a true reply. */
   readonly closedWaits: Map<string, ClosedWaitState>
+  /** Patches under review by id, the oldest first. */
+  readonly reviews: Map<string, Review>
+  /** Settled steps whose edges a review held and nothing has decided since. */
+  readonly unrouted: Set<string>
   readonly messages: BufferedMessage[]
   /** Messages already counted, by the sender's id. */
   readonly messageIds: Set<string>
-  /** Waits opened so far; numbers their ids. */
+  /** Waits and reviews opened so far; numbers their ids. */
   waitCount: number
   /** Steps and items started so far, and agents among them. */
   spentSteps: number
@@ -192,6 +213,14 @@ export interface RunState {
 
 export const isFinished = (state: RunState): boolean =>
   state.phase.kind === 'completed' || state.phase.kind === 'failed' || state.phase.kind === 'cancelled'
+
+/** Whether a review holds the step back from starting. */
+export const holdsStart = ({ reviews }: RunState, id: string): boolean =>
+  reviews.size > 0 && [...reviews.values()].some(({ holds }) => holds.starts.includes(id))
+
+/** Whether a review holds the edges out of the step. */
+export const holdsRoute = ({ reviews }: RunState, id: string): boolean =>
+  reviews.size > 0 && [...reviews.values()].some(({ holds }) => holds.routes.includes(id))
 
 export const itemKey = (id: string, index: number): string => `${id}[${index}]`
 

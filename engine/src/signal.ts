@@ -6,6 +6,7 @@
  * outside knows is a command: a row of the run's inbox first (R15), settled in the statement that writes its events.
  */
 import type { StepError, Warning } from './errors.ts'
+import type { Proposer } from './event.ts'
 import type { Json, JsonObject } from './json.ts'
 
 /** One attempt: `(step key, round, attempt)` of the run that the signal is for (R7). */
@@ -48,7 +49,7 @@ export type Command =
   | { readonly kind: 'retry' }
   | {
       readonly kind: 'decide'
-      /** Id of the wait, which is the approval's id. */
+      /** Id of the wait or of the review, which is the approval's id. */
       readonly waitId: string
       readonly decision: 'approve' | 'reject'
       readonly comment?: string
@@ -65,6 +66,10 @@ export type Command =
     }
   | {
       readonly kind: 'patch'
+      /** Whose policy judges it; without it, by the API. */
+      readonly by?: Proposer
+      /** The step whose agent proposes it. */
+      readonly stepKey?: string
       readonly operations: Json
       readonly reason: string
       /** Values of the variables that the patched graph reads and the run has not captured. */

@@ -11,6 +11,7 @@ import {
   endsBy,
   isFinished,
   parseKey,
+  type Review,
   type RunState,
   type RunStatus,
   type StepState,
@@ -184,6 +185,7 @@ export interface Explanation {
 export function explain(state: RunState, now: number, taken: IsTaken = () => false): Explanation[] {
   if (isFinished(state)) return []
   const tokens = [...liveUnits(state)].map((unit) => explainUnit(state, unit, now, taken))
+  for (const review of state.reviews.values()) tokens.push(explainReview(review))
   if (state.phase.kind === 'paused') {
     const text = `The run was paused by ${state.phase.actor}: nothing is dispatched and no deadline moves until it is resumed.`
     tokens.unshift({
@@ -213,6 +215,22 @@ export function explain(state: RunState, now: number, taken: IsTaken = () => fal
   }
   return tokens
 }
+
+function explainReview({ id, actor, reason, stepKey, holds, proposedAt, expiresAt }: Review): Explanation {
+  const starts = holds.starts.length > 0 ? ` ${names(holds.starts)} may not start.` : ''
+  const routes = holds.routes.length > 0 ? ` What follows ${names(holds.routes)} waits.` : ''
+  return {
+    token: stepKey ?? 'run',
+    waitsFor: 'approval',
+    since: proposedAt,
+    until: expiresAt,
+    text: `A patch by ${actor} waits for review ("${reason}"); until then the run does not end.${starts}${routes}`,
+    subject: id,
+    type: null,
+  }
+}
+
+const names = (ids: readonly string[]): string => ids.map((id) => `\`${id}\``).join(', ')
 
 function explainUnit(state: RunState, unit: Unit, now: number, taken: IsTaken): Explanation {
   const { activity } = unit

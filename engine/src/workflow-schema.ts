@@ -197,12 +197,27 @@ export const definitionSchema = z
         .optional(),
       patches: z
         .strictObject(
-          { agent: policy.optional(), api: policy.optional() },
-          { error: 'a map with `agent` and `api`' },
+          {
+            agent: policy
+              .describe(
+                'Patches by agents. Without it those are reviewed that add something which writes, a host, a credential or an agent.',
+              )
+              .optional(),
+            api: policy.describe('Patches by people and programs; applied at once without it.').optional(),
+            hosts: z
+              .array(text('A host: `api.example.com`, `*.example.com`, or `*`.'), {
+                error: 'a list of hosts',
+              })
+              .describe('The only hosts that a patch may bring in; an agent may without review.')
+              .optional(),
+            credentials: z
+              .array(text('Name of a credential.'), { error: 'a list of names' })
+              .describe('The only credentials that a patch may bring in; an agent may without review.')
+              .optional(),
+          },
+          { error: 'a map with `agent`, `api`, `hosts` and `credentials`' },
         )
-        .describe(
-          'Whether a run of this workflow takes patches: `auto` or `deny`; `review` refuses them, too, as long as nobody can review.',
-        )
+        .describe('Who may patch a run of this workflow, and what a patch may bring in.')
         .optional(),
       unknownTypes: choice(['error', 'skip'], 'What becomes of a node whose type is not known.').optional(),
       onFailure: text('Workflow to start when a run of this one failed.').optional(),

@@ -106,20 +106,24 @@ export const COMMAND_CODES: Codes = {
 export const PATCH_CODES: Codes = {
   patch_conflict:
     'Another patch has changed what this one touches since the version that it was written against.',
+  patch_credential_denied: 'The patch names a credential that the workflow does not let patches bring in.',
   patch_cycle: 'The patched graph would have a cycle.',
   patch_denied: 'The workflow denies patches of its runs.',
   patch_does_not_apply: 'An operation names a place that does not exist.',
   patch_exceeds_limits:
     'The patched definition would be too large, or the run has taken as many patches as it may.',
   patch_exists: '`add` names a node or edge that exists; use `replace`.',
+  patch_host_denied: 'The patch names a host that the workflow does not let patches bring in.',
   patch_immutable: 'A patch changes nodes, edges and the output, not what the run was started under.',
   patch_invalid: 'The patched definition would not be valid; its problems are with it.',
   patch_malformed: 'What was sent is no list of RFC 6902 operations.',
   patch_needs_review:
-    'The workflow wants patches reviewed before they are applied, which this version of Weft cannot do yet.',
+    'The workflow wants patches reviewed before they are applied, and the patch of a fork is applied before it begins.',
   patch_numeric_index: 'Nodes and edges are addressed by id, not by number; the right pointer is with it.',
+  patch_step_settled: 'The step that a patch is said to come from is not being performed.',
   patch_test_failed: 'A `test` operation found another value.',
   patch_touches_reached: 'The run has reached what the patch would change.',
+  patch_under_review: 'A patch of the run waits for review: decide about it before the run is retried.',
   patch_unknown_version: '`baseVersion` is no definition that the run ever had.',
   patch_unknown_type: 'A node type within two letters of a known one.',
 }

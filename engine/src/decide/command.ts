@@ -8,7 +8,7 @@ import type { Command, Verdict } from '../signal.ts'
 import { findUnit } from '../unit.ts'
 import { type Draft, emit } from './draft.ts'
 import { takes } from './enter.ts'
-import { patchRun } from './patching.ts'
+import { decideReview, patchRun } from './reviewing.ts'
 import { complete, fail, stop } from './settle.ts'
 import { fireTimers } from './time.ts'
 
@@ -103,13 +103,28 @@ function retry(draft: Draft, actor: string): Verdict {
       { parentId: state.parent.runId },
     )
   }
+  const open = byParent ? null : underReview(state)
+  if (open) return open
   emit(draft, { type: 'run.retried', actor })
   draft.resumed = true
   return accepted
 }
 
+/** Whoever proposed to mend the run wants it to go on mended. */
+function underReview({ reviews }: RunState): Verdict | null {
+  const [review] = reviews.values()
+  if (!review) return null
+  return refused(
+    'patch_under_review',
+    `A patch of this run is under review ("${review.reason}", by ${review.actor}). Approve or reject ${review.id} first, then retry the run.`,
+    { review: review.id },
+  )
+}
+
 function decideApproval(draft: Draft, command: Of<'decide'>, actor: string): Verdict {
   const { state } = draft
+  const review = state.reviews.get(command.waitId)
+  if (review) return decideReview(draft, review, command, actor)
   const key = state.waits.get(command.waitId)
   const unit = key === undefined ? null : findUnit(state, key)
   if (unit?.activity.phase !== 'waiting' || unit.activity.wait.kind !== 'approval')
@@ -150,6 +165,19 @@ function notOpen(state: RunState, waitId: string): Verdict {
   }
   if (closed.outcome === 'closed')
     return refused('approval_closed', 'The run ended before this approval was decided.')
+  if (closed.outcome === 'dropped') {
+    return refused(
+      'approval_closed',
+      'The run ended, or was retried, before anybody decided about this patch. Send it again if it is still wanted.',
+    )
+  }
+  if (closed.outcome === 'refused') {
+    return refused(
+      'already_decided',
+      `${closed.actor} has approved this patch already, and the run could not take it any more. Send it again if it is still wanted.`,
+      { outcome: closed.outcome, by: closed.actor },
+    )
+  }
   if (closed.actor === null)
     return refused('approval_timeout', `Nobody decided in time; the approval ended as \`${closed.outcome}\`.`)
   return refused('already_decided', `${closed.actor} has decided this approval already: ${closed.outcome}.`, {
@@ -218,6 +246,8 @@ function resolveOutcome(draft: Draft, command: Of<'resolve'>, actor: string): Ve
       `Step \`${command.key}\` of this run has no attempt whose outcome is unknown.`,
     )
   }
+  const open = underReview(state)
+  if (open) return open
   emit(draft, { type: 'run.retried', actor })
   draft.resumed = true
   const unit = findUnit(state, command.key)

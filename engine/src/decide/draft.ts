@@ -8,7 +8,7 @@ import { type BlobRef, isBlobRef, type RunEvent, type WaitSpec } from '../event.
 import { evolve } from '../evolve.ts'
 import type { Graph } from '../graph.ts'
 import { hashText } from '../hash.ts'
-import type { Json } from '../json.ts'
+import type { Json, JsonObject } from '../json.ts'
 import type { NodeTypes } from '../node-type.ts'
 import { type Touched, untouched } from '../routing.ts'
 import type { RunState } from '../run.ts'
@@ -28,10 +28,13 @@ export interface DecideContext {
 
 export interface OpenedWait {
   readonly waitId: string
-  readonly key: string
+  /** `null`: the run as a whole is asked about, not a step. */
+  readonly key: string | null
   readonly wait: WaitSpec
   readonly wakeAt: number | null
   readonly at: number
+  /** The patch that is to be reviewed, for whoever decides. */
+  readonly patch?: JsonObject
 }
 
 export interface ClosedWait {

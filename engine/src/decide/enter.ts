@@ -11,7 +11,7 @@ import { childRunId } from '../identity.ts'
 import type { Json, JsonObject } from '../json.ts'
 import type { ControlType } from '../node-type.ts'
 import { nodeOf, stepOf } from '../routing.ts'
-import { type BufferedMessage, parseKey, type Unit } from '../run.ts'
+import { type BufferedMessage, holdsRoute, parseKey, type Unit } from '../run.ts'
 import { findUnit } from '../unit.ts'
 import { type Draft, emit, offload, StepFault } from './draft.ts'
 import { conditionOf, rendered, warning } from './scope.ts'
@@ -53,8 +53,11 @@ function admit(draft: Draft, unit: Unit, node: GraphNode): void {
   const { key, round } = unit
   if (conditionOf(draft, node.when, { pointer: `/nodes/${node.id}/when` }))
     emit(draft, { type: 'step.admitted', key, round })
-  else
-    emit(draft, { type: 'step.skipped', key, round, route: routeOf(draft, node, { kind: 'skipped' }).route })
+  else {
+    const held = holdsRoute(draft.state, node.id)
+    const routed = held ? {} : { route: routeOf(draft, node, { kind: 'skipped' }).route }
+    emit(draft, { type: 'step.skipped', key, round, ...routed })
+  }
 }
 
 function completeUnknown(draft: Draft, unit: Unit, node: GraphNode): void {

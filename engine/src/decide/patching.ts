@@ -1,18 +1,23 @@
 /** A patch against a run: checked by the overlay rules, then recorded with the routes of the edges it adds. */
 import type { Route } from '../event.ts'
 import type { Graph } from '../graph.ts'
-import type { Json } from '../json.ts'
+import type { Json, JsonObject } from '../json.ts'
 import type { NodeTypes } from '../node-type.ts'
+import { reasonsForReview, refuseNames, refuseProposer } from '../patch/policy.ts'
 import { applyPatch, type PatchResult, type Progress } from '../patch.ts'
 import { isFinished, type RunState } from '../run.ts'
 import type { Command, Verdict } from '../signal.ts'
-import { type Draft, emit } from './draft.ts'
+import { findUnit } from '../unit.ts'
+import { type Draft, emit, offload } from './draft.ts'
 import { routeOf } from './settle.ts'
 
-type PatchCommand = Extract<Command, { kind: 'patch' }>
+export type PatchCommand = Extract<Command, { kind: 'patch' }>
 
 export type CheckedPatch =
-  | Extract<PatchResult, { ok: true }>
+  | (Extract<PatchResult, { ok: true }> & {
+      /** Why a person has to see it first; empty: it is applied at once. */
+      readonly reviewedFor: readonly string[]
+    })
   | { readonly ok: false; readonly verdict: Extract<Verdict, { accepted: false }> }
 
 const refused = (code: string, message: string, detail?: Json): CheckedPatch => ({
@@ -21,15 +26,17 @@ const refused = (code: string, message: string, detail?: Json): CheckedPatch => 
 })
 
 /**
- * What the run says to a patch before anything is recorded: the same to a dry run as to the command.
- *
- * Everybody who patches comes by the API, so `patches.api` of the definition judges; without it patches are applied.
+ * What the run says to a patch before anything is recorded: the same to a dry run as to the command. Without `by` it comes
+ * by the API.
  */
 export function checkPatch(
   state: RunState,
-  { operations, baseVersion }: Pick<PatchCommand, 'operations' | 'baseVersion'>,
+  patch: Pick<PatchCommand, 'operations' | 'baseVersion' | 'by' | 'stepKey'>,
   types: NodeTypes,
+  { isReviewed = false } = {},
 ): CheckedPatch {
+  const { operations, baseVersion, by = 'api' } = patch
+  const { definition, limits } = state.graph
   const { kind } = state.phase
   if (kind === 'stopping') {
     return refused(
@@ -43,23 +50,20 @@ export function checkPatch(
       'The run is completed; only a run that can still go on takes a patch. Start another run, of a definition that has the change.',
     )
   }
-  if (state.patchCount >= state.graph.limits.patches) {
+  const count = state.patchCount + (isReviewed ? 0 : state.reviews.size)
+  if (count >= limits.patches) {
+    const review = state.reviews.size > 0 && !isReviewed ? ', those under review among them' : ''
     return refused(
       'patch_exceeds_limits',
-      `The run has taken ${state.patchCount} patches, as many as \`limits.patches\` allows.`,
+      `The run has taken ${count} patches${review}, as many as \`limits.patches\` allows.`,
     )
   }
-  const policy = state.graph.definition.patches?.api ?? 'auto'
-  if (policy === 'deny') {
+  const denied = refuseProposer(definition, by)
+  if (denied) return refused(denied.code, denied.message)
+  if (!isReviewed && !isProposing(state, patch.stepKey)) {
     return refused(
-      'patch_denied',
-      'The workflow denies patches of its runs (`patches.api: deny`), and a run keeps the policy that it was started under. Change the workflow and start another run.',
-    )
-  }
-  if (policy === 'review') {
-    return refused(
-      'patch_needs_review',
-      'The workflow wants patches of its runs reviewed (`patches.api: review`), and this version of Weft has no review of patches: it refuses what it would otherwise apply unseen. Change the workflow to `patches.api: auto` and start another run.',
+      'patch_step_settled',
+      `Step \`${patch.stepKey}\` is not being performed, so no patch can come from it.`,
     )
   }
   const isOld = baseVersion !== undefined && baseVersion !== state.graph.hash
@@ -71,43 +75,70 @@ export function checkPatch(
     )
   }
   const result = applyPatch({
-    definition: state.graph.definition,
+    definition,
     operations,
     ...progressOf(state),
     types,
     ...(baseDefinition ? { baseDefinition } : {}),
   })
-  if (result.ok) return result
-  const { code, message, ...where } = result.refusal
-  return refused(code, message, JSON.parse(JSON.stringify(where)) as Json)
+  if (!result.ok) {
+    const { code, message, ...where } = result.refusal
+    return refused(code, message, JSON.parse(JSON.stringify(where)) as Json)
+  }
+  const unlisted = refuseNames(definition, result.preview)
+  if (unlisted) return refused(unlisted.code, unlisted.message)
+  const reviewedFor = isReviewed
+    ? []
+    : reasonsForReview(definition, result.definition, result.preview, types, by)
+  return { ...result, reviewedFor }
 }
 
-export function patchRun(draft: Draft, command: PatchCommand, actor: string): Verdict {
+/** An attempt that was lost, or whose step is over, speaks for nobody. */
+const isProposing = (state: RunState, stepKey: string | undefined): boolean =>
+  stepKey === undefined || findUnit(state, stepKey)?.activity.phase === 'working'
+
+/** How an approved patch came to be. */
+export interface Approval {
+  readonly reviewId: string
+  readonly approvedBy: string
+}
+
+/** Records a patch that was found right, and answers what the verdict tells of it. */
+export function applyChecked(
+  draft: Draft,
+  command: PatchCommand,
+  actor: string,
+  checked: Extract<CheckedPatch, { ok: true }>,
+  approval?: Approval,
+): JsonObject {
   const { state } = draft
-  const result = checkPatch(state, command, draft.context.types)
-  if (!result.ok) return result.verdict
   const before = state.graph
-  draft.patched = result.graph
-  const routes = addedRoutes(draft, before, result.graph)
+  draft.patched = checked.graph
+  const routes = addedRoutes(draft, before, checked.graph)
   emit(draft, {
     type: 'run.patched',
     actor,
     reason: command.reason,
-    operations: command.operations,
+    operations: offload(draft, command.operations),
     before: before.hash,
-    after: result.graph.hash,
+    after: checked.graph.hash,
+    ...(command.by === undefined ? {} : { by: command.by }),
+    ...(command.stepKey === undefined ? {} : { stepKey: command.stepKey }),
+    ...approval,
     ...(Object.keys(routes).length > 0 ? { routes } : {}),
     ...(command.vars ? { vars: command.vars } : {}),
   })
-  const detail = {
+  return plain({
     patch: state.patchCount,
     before: before.hash,
-    version: result.graph.hash,
-    preview: result.preview,
-    warnings: result.warnings,
-  }
-  return { accepted: true, detail: JSON.parse(JSON.stringify(detail)) as Json }
+    version: checked.graph.hash,
+    preview: checked.preview,
+    warnings: checked.warnings,
+  })
 }
+
+/** As it is stored: without `undefined`. */
+export const plain = (value: object): JsonObject => JSON.parse(JSON.stringify(value)) as JsonObject
 
 interface RunProgress {
   /** Steps that a patch must leave as they are. */

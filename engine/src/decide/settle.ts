@@ -9,7 +9,7 @@ import type { Edge, GraphNode } from '../graph.ts'
 import type { Json } from '../json.ts'
 import { retryDelayMs } from '../retry.ts'
 import { nodeOf, stepOf } from '../routing.ts'
-import { parseKey, type StepState, type Unit } from '../run.ts'
+import { holdsRoute, parseKey, type StepState, type Unit } from '../run.ts'
 import { type Draft, emit, offload, type Settling, StepFault, whileSettling } from './draft.ts'
 import { conditionOf, describeCondition, evaluated, warning } from './scope.ts'
 
@@ -116,6 +116,10 @@ export function complete(draft: Draft, unit: Unit, completion: Completion): void
     return
   }
   if (node.repeat && draft.state.phase.kind !== 'stopping' && repeats(draft, unit, node, output)) return
+  if (holdsRoute(draft.state, id)) {
+    emit(draft, { ...base, type: 'step.completed' })
+    return
+  }
   const { route, warnings } = routeCompleted(draft, node, completion.label, output)
   const all = [...(completion.warnings ?? []), ...warnings]
   emit(draft, { ...base, type: 'step.completed', route, ...(all.length > 0 ? { warnings: all } : {}) })
@@ -255,7 +259,8 @@ export function fail(draft: Draft, unit: Unit, error: StepError, performed: Perf
     return
   }
   const { handled, route } = failureRoute(draft, node, error)
-  emit(draft, handled ? { ...base, handled, route } : { ...base, handled })
+  const routed = handled && !holdsRoute(state, id) ? { route } : {}
+  emit(draft, { ...base, handled, ...routed })
   if (!handled) stopForFailure(draft, node, error)
 }
 
@@ -292,7 +297,10 @@ export function joinItems(draft: Draft, step: StepState, node: GraphNode): void 
   if (items.outputs.size + items.failed.size < items.count) return
   const label = joinedLabel(step, node)
   const output = offload(draft, itemOutputs(step))
-  const { route, warnings } = routeCompleted(draft, node, label, output)
+  const held: Partial<ReturnType<typeof routeCompleted>> & { warnings: Warning[] } = { warnings: [] }
+  const { route, warnings } = holdsRoute(draft.state, step.id)
+    ? held
+    : routeCompleted(draft, node, label, output)
   const collected = [...items.failed].sort(([a], [b]) => a - b)
   if (collected.length > 0) {
     const message = `${collected.length} of ${items.count} items of \`${node.id}\` failed; their outputs are null.`
@@ -311,12 +319,12 @@ export function joinItems(draft: Draft, step: StepState, node: GraphNode): void 
     key: step.id,
     round: 1,
     outcome: 'completed',
-    route,
+    ...(route ? { route } : {}),
     ...(moved ? { output } : {}),
     ...(label !== undefined ? { label } : {}),
     ...(warnings.length > 0 ? { warnings } : {}),
   })
-  stopIfRejected(draft, node, label, route)
+  if (route) stopIfRejected(draft, node, label, route)
 }
 
 /** The label of the whole: success when every item says so, else that of the first item that does not. */
@@ -347,7 +355,7 @@ function joinFailed(draft: Draft, step: StepState, node: GraphNode): void {
     outcome: 'failed',
     error,
     handled,
-    ...(handled ? { route } : {}),
+    ...(handled && !holdsRoute(draft.state, step.id) ? { route } : {}),
   })
   if (!handled) stopForFailure(draft, node, error)
 }
@@ -361,6 +369,34 @@ export function stop(
   const { kind } = draft.state.phase
   if (kind !== 'active' && kind !== 'paused') return
   emit(draft, { ...what, type: 'run.stopping', reason, deadline: draft.now + STOP_GRACE_MS })
+}
+
+/** Decides the edges that reviews held and that none holds any more, by the graph that is in force now. */
+export function routeHeld(draft: Draft): void {
+  const { state } = draft
+  for (const id of state.unrouted) {
+    if (state.phase.kind !== 'active' && state.phase.kind !== 'paused') return
+    if (!holdsRoute(state, id)) routeLate(draft, stepOf(state, id), nodeOf(state.graph, id))
+  }
+}
+
+function routeLate(draft: Draft, step: StepState, node: GraphNode): void {
+  const base = { type: 'step.routed' as const, key: step.id, round: step.round }
+  if (step.status === 'skipped') {
+    emit(draft, { ...base, route: routeOf(draft, node, { kind: 'skipped' }).route })
+    return
+  }
+  if (step.status === 'completed') {
+    const label = step.label ?? undefined
+    const { route, warnings } = routeCompleted(draft, node, label, step.output)
+    emit(draft, { ...base, route, ...(warnings.length > 0 ? { warnings } : {}) })
+    stopIfRejected(draft, node, label, route)
+    return
+  }
+  const error = step.error ?? { code: 'failed', message: 'it failed', retryable: false }
+  const { handled, route } = failureRoute(draft, node, error)
+  emit(draft, handled ? { ...base, route } : { ...base, handled })
+  if (!handled) stopForFailure(draft, node, error)
 }
 
 /** Evaluates the list of a `forEach`. */

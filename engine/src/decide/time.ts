@@ -5,6 +5,7 @@ import { endsBy, parseKey, type Unit } from '../run.ts'
 import { findUnit } from '../unit.ts'
 import type { Draft } from './draft.ts'
 import { enter } from './enter.ts'
+import { expireReviews } from './reviewing.ts'
 import { complete, fail, stop } from './settle.ts'
 
 /** Fires every timer that is due, in the order of their times. While the run is paused nothing comes due. */
@@ -29,6 +30,7 @@ export function fireTimers(draft: Draft): void {
     // An earlier timer of this very decision may have ended it.
     if (unit && state.timers.has(key)) fire(draft, unit)
   }
+  expireReviews(draft)
 }
 
 function fire(draft: Draft, unit: Unit): void {

@@ -99,7 +99,7 @@ function edges(nodes: Nodes): Map<string, { edge: EdgeName; need: Json }> {
 }
 
 /** Something of every node, those of inline bodies included. */
-function collect(nodes: Nodes, pick: (node: NodeDefinition) => readonly string[]): Set<string> {
+export function collect(nodes: Nodes, pick: (node: NodeDefinition) => readonly string[]): Set<string> {
   const result = new Set<string>()
   for (const node of Object.values(nodes)) {
     for (const name of pick(node)) result.add(name)
@@ -108,7 +108,7 @@ function collect(nodes: Nodes, pick: (node: NodeDefinition) => readonly string[]
   return result
 }
 
-const within = (node: NodeDefinition, test: (node: NodeDefinition) => boolean): boolean =>
+export const within = (node: NodeDefinition, test: (node: NodeDefinition) => boolean): boolean =>
   test(node) || Object.values(bodyOf(node)).some((inner) => within(inner, test))
 
 function bodyOf(node: NodeDefinition): Nodes {
@@ -116,7 +116,7 @@ function bodyOf(node: NodeDefinition): Nodes {
   return isObject(nodes) ? (nodes as unknown as Nodes) : {}
 }
 
-function writes(node: NodeDefinition, types: NodeTypes): boolean {
+export function writes(node: NodeDefinition, types: NodeTypes): boolean {
   return within(node, ({ type, with: config }) => {
     if (type === 'http') return !/^(get|head)$/i.test(String(config?.method ?? 'GET'))
     const effect = types.get(type)?.effect
@@ -124,7 +124,7 @@ function writes(node: NodeDefinition, types: NodeTypes): boolean {
   })
 }
 
-function hostsOf(node: NodeDefinition): string[] {
+export function hostsOf(node: NodeDefinition): string[] {
   const url = node.type === 'http' ? node.with?.url : undefined
   if (typeof url !== 'string') return []
   const host = /^https?:\/\/(?:[^/?#@]*@)?([^/?#]+)/i.exec(url.trim())?.[1]

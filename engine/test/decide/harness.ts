@@ -45,6 +45,7 @@ export const TYPES: NodeTypes = new Map(
   [
     ...CONTROL_NODE_TYPES,
     task('work'),
+    task('http', { effect: 'read' }),
     task('pay', { effect: 'irreversible' }),
     task('sort', { labels: ['left', 'right'], success: ['left'] }),
   ].map((type) => [type.type, type]),

@@ -1,9 +1,9 @@
 /** One world per seed: a random workflow, played calmly and under faults, and what must hold in both. */
 import { FEATURES, type Feature, type GeneratedWorkflow, generate, typesWith } from './generate.ts'
 import { checkRoutes } from './routes.ts'
-import { CALM, type Engine, Violation, World, type WorldResult } from './world.ts'
+import { CALM, type Engine, type Sight, Violation, World, type WorldResult } from './world.ts'
 
-export type Seen = Feature | 'lost attempt' | 'pause' | 'cancel' | 'patch' | 'retry of the run'
+export type Seen = Feature | Sight
 
 export interface Tally {
   worlds: number
@@ -21,7 +21,7 @@ export const newTally = (): Tally => ({
   decisions: 0,
 })
 
-export const REQUIRED: readonly Seen[] = [...FEATURES, 'lost attempt', 'pause', 'cancel', 'patch']
+export const REQUIRED: readonly Seen[] = [...FEATURES, 'lost attempt', 'pause', 'cancel', 'patch', 'review']
 
 /** Plays the world of this seed; throws a `Violation` that names the seed. */
 export function playSeed(engine: Engine, seed: number, tally: Tally): void {

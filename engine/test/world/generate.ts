@@ -53,7 +53,13 @@ const info = (type: string, more: Partial<NodeTypeInfo> = {}): NodeTypeInfo => (
 })
 
 /** `work` answers `{ v }`; `once` must never be repeated by itself. */
-export const TASK_TYPES: readonly NodeTypeInfo[] = [info('work'), info('once', { effect: 'irreversible' })]
+export const TASK_TYPES: readonly NodeTypeInfo[] = [
+  info('work'),
+  info('once', { effect: 'irreversible' }),
+  // Only patches add these: what they name is what policies speak of.
+  info('look', { effect: 'read' }),
+  info('http'),
+]
 
 export const typesWith = (control: readonly NodeTypeInfo[]): NodeTypes =>
   new Map([...control, ...TASK_TYPES].map((type) => [type.type, type]))

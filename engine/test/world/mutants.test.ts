@@ -20,7 +20,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: 'a join of any starts with every edge',
     file: 'routing.ts',
-    find: "if (step.status !== 'pending') return\n  const any",
+    find: "if (step.status !== 'pending' || holdsStart(state, step.id)) return\n  const any",
     replace: 'const any',
   },
   {
@@ -88,6 +88,36 @@ const MUTANTS: readonly Mutant[] = [
     file: 'decide/settle.ts',
     find: 'items.outputs.size + items.failed.size < items.count',
     replace: 'items.outputs.size + items.failed.size <= items.count',
+  },
+  {
+    name: 'a step starts though a review holds it',
+    file: 'routing.ts',
+    find: "step.status !== 'pending' || holdsStart(state, step.id)",
+    replace: "step.status !== 'pending'",
+  },
+  {
+    name: 'a run completes over a patch under review',
+    file: 'decide.ts',
+    find: '&& state.live.size === 0 && state.reviews.size === 0',
+    replace: '&& state.live.size === 0',
+  },
+  {
+    name: 'what a review held is left behind',
+    file: 'reweave.ts',
+    find: 'event.actor ?? null, touched)\n  rejoin(state, event.at, touched)',
+    replace: 'event.actor ?? null, touched)',
+  },
+  {
+    name: 'edges that a review held are never decided',
+    file: 'decide.ts',
+    find: 'if (state.unrouted.size > 0)',
+    replace: 'if (state.unrouted.size > 99)',
+  },
+  {
+    name: 'the time for a review does not run out',
+    file: 'decide/time.ts',
+    find: '  expireReviews(draft)\n',
+    replace: '',
   },
 ]
 

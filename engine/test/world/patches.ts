@@ -1,12 +1,10 @@
 /** Random patches for random runs as they are at the moment: some right, and some wrong in each way that has a code. */
-import type { Json, JsonObject, RunState, Verdict } from '../../src/index.ts'
+import type { Command, Json, JsonObject, RunState, Verdict } from '../../src/index.ts'
+import { isObject } from '../../src/index.ts'
 import type { Random } from './random.ts'
 import type { Patcher } from './world.ts'
 
-interface Patch {
-  readonly operations: Json
-  readonly baseVersion?: string
-}
+type Patch = Pick<Extract<Command, { kind: 'patch' }>, 'operations' | 'baseVersion' | 'by' | 'stepKey'>
 type Make = (run: RunState, random: Random, id: string) => Patch
 
 const pending = (run: RunState): string[] =>
@@ -27,6 +25,7 @@ const add = (path: string, value: Json): JsonObject => ({ op: 'add', path, value
 const RIGHT: readonly Make[] = [
   (run, random, id) => ops(add(`/nodes/${id}`, after(random.pick(all(run))))),
   (run, random, id) => ops(add('/nodes/-', { id, ...after(random.pick(all(run))) })),
+  (run, random, id) => ops(add(`/nodes/${id}`, { ...after(random.pick(all(run))), type: 'look' })),
   // Between two nodes: behind any, before one that was not reached.
   (run, random, id) => {
     const into = pending(run).at(-1)
@@ -51,7 +50,19 @@ const RIGHT: readonly Make[] = [
   (run, random, id) => ops(add(`/nodes/${random.pick(reached(run))}/notes`, id)),
 ]
 
+/** What the policy of `POLICIES` has against a patch. */
+export const ALLOWED_HOST = 'allowed.test'
+const call = (url: string, more: JsonObject = {}): JsonObject => ({ type: 'http', with: { url }, ...more })
+
 const WRONG: readonly Make[] = [
+  (_run, _random, id) => ops(add(`/nodes/${id}`, call('https://elsewhere.test/'))),
+  (_run, _random, id) =>
+    ops(add(`/nodes/${id}`, call(`https://${ALLOWED_HOST}/`, { credential: 'of-nobody' }))),
+  (run, random, id) => ({
+    ...ops(add('/output', id)),
+    by: 'agent',
+    stepKey: random.pick(pending(run).concat('none')),
+  }),
   (_run, random) => ({
     operations: random.pick<Json>([[], {}, [{ op: 'ad', path: '/x' }], [{ op: 'remove', path: 'x' }]]),
   }),
@@ -94,27 +105,60 @@ export const REFUSALS: readonly string[] = [
   'patch_immutable',
   'patch_conflict',
   'patch_unknown_version',
+  'patch_denied',
+  'patch_host_denied',
+  'patch_credential_denied',
+  'patch_step_settled',
 ]
+
+/** What workflows say of patches, by seed. */
+export const POLICIES = [
+  {},
+  { hosts: [ALLOWED_HOST], credentials: ['known'] },
+  { hosts: [ALLOWED_HOST], credentials: ['known'], agent: 'auto' },
+  { hosts: [ALLOWED_HOST], credentials: ['known'], agent: 'deny' },
+] as const
+
+/** How a review can end, but for those that end with their run. */
+export const OUTCOMES = ['approved', 'rejected', 'timeout', 'refused'] as const
 
 export class RandomPatches implements Patcher {
   applied = 0
+  proposed = 0
+  /** What an agent proposed last, by run. */
+  readonly #ideas = new Map<string, Json>()
+  readonly outcomes = new Map<string, number>()
   readonly refused = new Map<string, number>()
   /** Phases of the runs that took one. */
   readonly phases = new Map<string, number>()
 
   make(run: RunState, random: Random, nth: number): Patch {
-    return random.pick(random.chance(0.6) ? RIGHT : WRONG)(run, random, `p${nth}`)
+    // Somebody else has the same idea: what is under review no longer fits when it is approved.
+    const idea = run.reviews.size > 0 && random.chance(0.5) ? this.#ideas.get(run.id) : undefined
+    if (idea) return { operations: idea }
+    const patch = random.pick(random.chance(0.6) ? RIGHT : WRONG)(run, random, `p${nth}`)
+    if (patch.by === undefined && random.chance(0.4)) {
+      this.#ideas.set(run.id, patch.operations)
+      return { ...patch, by: 'agent' }
+    }
+    return patch
   }
 
   told(verdict: Verdict, phase: string): void {
-    if (verdict.accepted) {
+    if (verdict.accepted && isObject(verdict.detail) && 'review' in verdict.detail) this.proposed++
+    else if (verdict.accepted) {
       this.applied++
       count(this.phases, phase)
     } else count(this.refused, verdict.code)
   }
 
+  reviewed(outcome: string): void {
+    count(this.outcomes, outcome)
+    if (outcome === 'approved') this.applied++
+  }
+
   get sent(): number {
-    return [...this.refused.values()].reduce((sum, times) => sum + times, this.applied)
+    return [...this.refused.values()].reduce((sum, times) => sum + times, this.applied + this.proposed)
   }
 }
 

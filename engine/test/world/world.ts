@@ -35,8 +35,10 @@ export interface Patcher {
     run: RunState,
     random: Random,
     nth: number,
-  ): { readonly operations: Json; readonly baseVersion?: string }
+  ): Pick<Extract<Command, { kind: 'patch' }>, 'operations' | 'baseVersion' | 'by' | 'stepKey'>
   told(verdict: EngineModule.Verdict, phase: RunState['phase']['kind']): void
+  /** A review ended, by the event that says so. */
+  reviewed?(outcome: string): void
 }
 
 interface LiveRun {
@@ -45,6 +47,8 @@ interface LiveRun {
   state: RunState
   readonly log: RunEvent[]
   readonly completed: Set<string>
+  /** Open reviews, with what they hold. */
+  readonly reviews: Map<string, EngineModule.Holds>
   /** When its timers were last looked at: what came due since then is still to be fired. */
   tickedAt: number
   /** Begun or loaded: nothing of what it owes is published yet. */
@@ -56,11 +60,13 @@ interface LaneTask {
   taken: boolean
 }
 
+export type Sight = 'lost attempt' | 'pause' | 'cancel' | 'patch' | 'review' | 'retry of the run'
+
 export interface WorldResult {
   readonly root: RunState
   readonly runs: ReadonlyMap<string, LiveRun>
   readonly graphs: ReadonlyMap<string, Graph>
-  readonly seen: ReadonlySet<'lost attempt' | 'pause' | 'cancel' | 'patch' | 'retry of the run'>
+  readonly seen: ReadonlySet<Sight>
   readonly decisions: number
 }
 
@@ -74,7 +80,7 @@ export class World {
   readonly patcher: Patcher | null
   readonly runs = new Map<string, LiveRun>()
   readonly lane = new Map<string, LaneTask>()
-  readonly seen = new Set<'lost attempt' | 'pause' | 'cancel' | 'patch' | 'retry of the run'>()
+  readonly seen = new Set<Sight>()
   signals: { runId: string; signal: Signal }[] = []
   now = 1_000_000
   decisions = 0
@@ -138,6 +144,7 @@ export class World {
       completed: new Set(
         log.flatMap((event) => (event.type === 'step.completed' ? [`${event.key}/${event.round}`] : [])),
       ),
+      reviews: openReviews(log),
       tickedAt: 0,
       fresh: true,
     }
@@ -208,6 +215,7 @@ export class World {
       state: this.engine.start(id, event, graph),
       log: [event],
       completed: new Set(),
+      reviews: new Map(),
       tickedAt: 0,
       fresh: true,
     }
@@ -299,8 +307,13 @@ export class World {
   private person(): boolean {
     for (const run of this.runs.values()) {
       for (const token of this.engine.explain(run.state, this.now)) {
+        // Nobody looks at some patches: their time runs out.
+        if (token.subject && run.reviews.has(token.subject) && fateOf(`look/${token.subject}`, 100) < 15)
+          continue
         if (token.waitsFor === 'approval' && token.subject) {
-          const decision = fateOf(`approve/${token.token}`, 100) < 75 ? 'approve' : 'reject'
+          const isReview = run.reviews.has(token.subject)
+          const fate = fateOf(`approve/${isReview ? token.subject : token.token}`, 100)
+          const decision = fate < (isReview ? 60 : 75) ? 'approve' : 'reject'
           this.command(run.id, { kind: 'decide', waitId: token.subject, decision })
           return true
         }
@@ -353,6 +366,15 @@ export class World {
   private intervene(): boolean {
     const { random } = this
     const run = random.pick([...this.runs.values()])
+    const [review] = run.reviews.keys()
+    if (review !== undefined && random.chance(0.5)) {
+      this.command(run.id, {
+        kind: 'decide',
+        waitId: review,
+        decision: random.chance(0.6) ? 'approve' : 'reject',
+      })
+      return true
+    }
     const dice = random.int(100)
     if (dice < 30) {
       this.seen.add('pause')
@@ -381,7 +403,8 @@ export class World {
     this.seen.add('patch')
     const nth = ++this.commands
     if (this.patcher) {
-      this.command(run.id, { kind: 'patch', ...this.patcher.make(run.state, random, nth), reason: 'because' })
+      const patch = this.patcher.make(run.state, random, nth)
+      this.command(run.id, { kind: 'patch', ...patch, reason: 'because' })
       return
     }
     const ids = [...run.state.graph.nodes.keys()]
@@ -391,7 +414,16 @@ export class World {
       { op: 'add', path: `/nodes/${id}`, value: { type: 'work', needs: { [target]: { on: ['always'] } } } },
     ]
     if (random.chance(0.3)) operations.push({ op: 'remove', path: `/nodes/${random.pick(ids)}` })
-    this.command(run.id, { kind: 'patch', operations, reason: 'because' })
+    if (random.chance(0.3))
+      operations.push({ op: 'add', path: `/nodes/${random.pick(ids)}/notes`, value: id })
+    const from = random.chance(0.7) ? { by: 'agent' as const, ...this.proposing(run) } : {}
+    this.command(run.id, { kind: 'patch', ...from, operations, reason: 'because' })
+  }
+
+  /** A step that is being performed, so that an agent in it may speak. */
+  private proposing({ state }: LiveRun): { stepKey?: string } {
+    const working = [...state.live].filter((id) => state.steps.get(id)?.unit?.activity.phase === 'working')
+    return working.length > 0 ? { stepKey: this.random.pick(working) } : {}
   }
 
   /** Faults are over: whatever was paused goes on. */
@@ -445,6 +477,7 @@ export class World {
       this.patcher?.told(decision.verdict, run.state.phase.kind)
     for (const event of decision.events) this.record(run, event)
     this.checkWaits(run)
+    this.checkReviews(run)
     // Whoever loads or begins a run publishes all that it owes (R5).
     this.publish(run, run.fresh ? this.engine.outstanding(run.state, this.now) : decision.effects)
     run.fresh = false
@@ -463,6 +496,7 @@ export class World {
     }
     if (event.type === 'step.waiting' || event.type === 'step.completed' || event.type === 'step.expanded')
       this.checkJoin(run, event.key)
+    this.followReview(run, event)
   }
 
   private publish(run: LiveRun, effects: readonly Effect[]): void {
@@ -588,6 +622,40 @@ export class World {
     }
   }
 
+  /** What a review holds is written down here, apart from the state. */
+  private followReview(run: LiveRun, event: RunEvent): void {
+    if (event.type === 'patch.proposed') {
+      this.seen.add('review')
+      run.reviews.set(event.reviewId, event.holds)
+    }
+    if (event.type === 'patch.reviewed') {
+      this.patcher?.reviewed?.(event.outcome)
+      if (!run.reviews.delete(event.reviewId)) throw new Violation(`${event.reviewId} was reviewed twice`)
+    }
+    if (event.type === 'run.stopping' || event.type === 'run.retried') run.reviews.clear()
+    const isEnd = event.type === 'run.completed' && run.log.at(-2)?.type !== 'run.stopping'
+    if (isEnd && run.reviews.size > 0) throw new Violation(`${run.id} completed over a patch under review`)
+  }
+
+  /** While a patch is under review nothing that it touches moves; once it is over, nothing is left behind. */
+  private checkReviews(run: LiveRun): void {
+    for (const { starts, routes } of run.reviews.values()) {
+      for (const id of starts) {
+        const status = run.state.steps.get(id)?.status ?? 'pending'
+        if (status !== 'pending') throw new Violation(`${id} is ${status} though a review holds it`)
+      }
+      for (const id of routes)
+        if (run.state.steps.get(id)?.routed) throw new Violation(`edges of ${id} were decided under review`)
+    }
+    if (run.state.phase.kind !== 'active' || run.reviews.size > 0) return
+    for (const step of run.state.steps.values()) {
+      const isOver = step.status === 'completed' || step.status === 'skipped' || step.handled
+      if (isOver && step.routed === null) throw new Violation(`${step.id} is over and leads nowhere`)
+      if (step.status === 'pending' && step.unmet === 0)
+        throw new Violation(`${step.id} is due and left behind`)
+    }
+  }
+
   private checkDispatch(run: LiveRun, task: Omit<Task, 'workspace'>): void {
     if (run.completed.has(`${task.key}/${task.round}`))
       throw new Violation(`${task.key}/${task.round} was dispatched after it completed`)
@@ -614,3 +682,13 @@ export class World {
 
 /** States hold graphs, which are compared by hash. */
 const strip = (state: RunState): unknown => ({ ...state, graph: state.graph.hash })
+
+const openReviews = (log: readonly RunEvent[]): LiveRun['reviews'] => {
+  const open: LiveRun['reviews'] = new Map()
+  for (const event of log) {
+    if (event.type === 'patch.proposed') open.set(event.reviewId, event.holds)
+    if (event.type === 'patch.reviewed') open.delete(event.reviewId)
+    if (event.type === 'run.stopping' || event.type === 'run.retried') open.clear()
+  }
+  return open
+}

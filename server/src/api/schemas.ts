@@ -35,7 +35,15 @@ const STEP_STATUSES = names<StepStatus>({
   cancelled: true,
 })
 const WAITS_FOR = names<WaitsFor>({ worker: true, timer: true, approval: true, message: true, child: true })
-const APPROVAL_STATUSES = ['open', 'approved', 'rejected', 'timeout', 'closed', 'superseded'] as const
+const APPROVAL_STATUSES = [
+  'open',
+  'approved',
+  'rejected',
+  'timeout',
+  'refused',
+  'closed',
+  'superseded',
+] as const
 
 const time = z.number().describe('milliseconds since 1970')
 const json = z.unknown().describe('any JSON value')
@@ -458,7 +466,26 @@ export const patchAnswer = z.union([
     accepted: z.literal(true),
     detail: z.object({ patch: z.number().describe('how many the run has taken'), ...patched }),
   }),
-  z.object({ dryRun: z.literal(true), definition: json, ...patched }),
+  z.object({
+    commandId: z.string(),
+    accepted: z.literal(true),
+    detail: z
+      .object({
+        review: z.string().describe('id of the approval'),
+        expiresAt: time.nullable(),
+        because: z.array(z.string()).describe('why somebody has to look'),
+        before: patched.before,
+        preview: patchPreview,
+        warnings: patched.warnings,
+      })
+      .describe('nothing is applied yet: a person decides'),
+  }),
+  z.object({
+    dryRun: z.literal(true),
+    definition: json,
+    because: z.array(z.string()).describe('why a person would decide first; empty: applied at once'),
+    ...patched,
+  }),
 ])
 export const patchPage = page(
   z.object({
@@ -469,6 +496,9 @@ export const patchPage = page(
     operations: z.array(json),
     before: z.string(),
     after: z.string(),
+    by: z.enum(['api', 'agent']),
+    stepKey: z.string().nullable().describe('the step that proposed it'),
+    approvedBy: z.string().nullable().describe('who approved it, when it was under review'),
   }),
 )
 export const pendingCommand = z.object({ commandId: z.string() })
@@ -501,8 +531,10 @@ export const validation = z.object({
 export const approval = z.object({
   id: z.string(),
   runId: z.string(),
-  key: z.string().describe('the step'),
-  status: z.enum(APPROVAL_STATUSES),
+  key: z.string().nullable().describe('the step that asks; null: a patch that came from outside'),
+  status: z
+    .enum(APPROVAL_STATUSES)
+    .describe('`refused`: a patch that was approved, and that the run could not take by then'),
   title: z.string(),
   body: z.string().nullable(),
   form: json.nullable(),
@@ -511,6 +543,18 @@ export const approval = z.object({
   expiresAt: time.nullable(),
   closedAt: time.nullable(),
   actor: z.string().nullable(),
+  patch: z
+    .object({
+      actor: z.string(),
+      by: z.enum(['api', 'agent']),
+      reason: z.string(),
+      operations: json.describe('the operations, or a reference to the blob that holds them'),
+      before: z.string().describe('hash of the definition that the patch was judged against'),
+      preview: patchPreview,
+      because: z.array(z.string()).describe('why somebody has to look'),
+    })
+    .nullable()
+    .describe('the patch under review, when that is what is asked about'),
 })
 export const approvalPage = page(approval)
 

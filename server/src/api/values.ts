@@ -54,6 +54,18 @@ export async function storeValue(
   return { ...reference }
 }
 
+/** Operations of a patch as they were sent, though they may have left the log. */
+export async function readOperations(
+  store: Pick<Store, 'blobs'>,
+  workspace: string,
+  operations: Json,
+): Promise<Json> {
+  if (!isBlobRef(operations)) return operations
+  const blob = await store.blobs.get({ workspace, hash: operations.$blob })
+  if (!blob) throw new Error(`blob ${operations.$blob} is missing, although a log names it`)
+  return JSON.parse(Buffer.from(blob.bytes).toString('utf8')) as Json
+}
+
 async function requireBlobs(parts: ValueParts, workspace: string, value: Json): Promise<void> {
   const hashes = new Set<string>()
   const visit = (item: Json): void => {

@@ -1,10 +1,12 @@
 /** `weft approvals …`, `weft approve`, `weft reject`: what waits for a person, and the decision. */
-import type { Json } from '@weft/engine'
+import { isObject, type Json, overlay } from '@weft/engine'
 import { Command } from 'commander'
 import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
 import { durationText, type Piece, plain } from './paint.ts'
+import { drawPatch } from './patch-drawing.ts'
+import { definitionOf } from './patches.ts'
 import { resolveRun } from './reference.ts'
 import { type Approval, type CommandAnswer, collect, type Page } from './shapes.ts'
 import { gather, readJson, readPairs } from './values.ts'
@@ -18,7 +20,11 @@ export function approvalsCommand(context: CliContext): Command {
   approvals
     .command('list')
     .description('Lists approvals, the newest first; the open ones unless told otherwise.')
-    .option('-s, --status <status>', 'open, approved, rejected, timeout, closed, superseded, or all', 'open')
+    .option(
+      '-s, --status <status>',
+      'open, approved, rejected, timeout, refused, closed, superseded, or all',
+      'open',
+    )
     .option('-r, --run <run>', 'of this run only')
     .addHelpText(
       'after',
@@ -67,15 +73,22 @@ export const decideCommand = (context: CliContext, decision: 'approve' | 'reject
             body: { decision, comment: options.comment, data: await formData(session, options) },
           },
         )
+        const notApplied = refusalIn(answer)
         if (session.isJson) session.json({ ...answer, approvalId: approval.id, runId: approval.runId })
+        else if (notApplied !== null)
+          session.notice(`approved, but the run takes the patch no more: ${plain(notApplied)}`)
         else {
           const decided = decision === 'approve' ? 'approved' : 'rejected'
           const what = answer.accepted ? decided : 'stored, and not answered yet'
           session.line(`${what}  ${plain(approval.title)}  ${session.paint('dim', approval.runId)}`)
         }
-        return 0
+        return notApplied === null ? 0 : EXIT.refused
       }),
     )
+
+/** An approved patch is judged once more when it is applied: by then the run may have moved on. */
+const refusalIn = ({ detail }: CommandAnswer): string | null =>
+  isObject(detail) && detail.applied === false ? String(detail.message) : null
 
 async function formData(session: Session, options: DecideOptions): Promise<Json | undefined> {
   if (options.set.length > 0 && options.data !== undefined)
@@ -111,7 +124,10 @@ const rowOf = (item: Approval, now: number): Piece[] => [
 ]
 
 async function get(session: Session, reference: string): Promise<number> {
-  const approval = await find(await session.client(), reference)
+  const client = await session.client()
+  const found = await find(client, reference)
+  // The list leaves out what is large.
+  const approval = found.patch ? await byId(client, found.id) : found
   if (session.isJson) {
     session.json(approval)
     return 0
@@ -126,16 +142,30 @@ async function get(session: Session, reference: string): Promise<number> {
         .map((line) => `  ${plain(line)}`)
         .join('\n'),
     )
-  session.line(`  run   ${approval.runId}, step ${approval.key}`)
+  session.line(`  run   ${approval.runId}${approval.key === null ? '' : `, step ${approval.key}`}`)
   if (approval.assignees.length > 0) session.line(`  for   ${plain(approval.assignees.join(', '))}`)
+  if (approval.patch !== null) await drawProposal(session, client, approval.runId, approval.patch)
   if (approval.form !== null) session.line(`  form  ${JSON.stringify(approval.form)}`)
   return 0
 }
 
+async function drawProposal(
+  session: Session,
+  client: Client,
+  runId: string,
+  { operations, before: version, preview }: NonNullable<Approval['patch']>,
+): Promise<void> {
+  const before = await definitionOf(client, runId, version)
+  const after = overlay(before, operations)
+  if (after) session.lines(drawPatch({ before, after, preview }, session.width, session.paint))
+}
+
+const byId = (client: Client, id: string): Promise<Approval> =>
+  client.call<Approval>('GET', `/api/v1/approvals/${id}`)
+
 /** An approval's id is its run's with a number behind; anything else names the run. */
 async function find(client: Client, reference: string): Promise<Approval> {
-  if (/^[0-9a-f-]{36}\.\d+$/.test(reference))
-    return client.call<Approval>('GET', `/api/v1/approvals/${reference}`)
+  if (/^[0-9a-f-]{36}\.\d+$/.test(reference)) return byId(client, reference)
   const runId = await resolveRun(client, reference)
   const { items } = await client.call<Page<Approval>>('GET', '/api/v1/approvals', {
     query: { runId, status: 'open' },

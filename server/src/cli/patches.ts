@@ -1,5 +1,5 @@
 /** `weft patches …`: change a run while it runs, try a change without making it, and see who changed what. */
-import { type Definition, isObject, type Json, type Preview, preview } from '@weft/engine'
+import { type Definition, isObject, type Json, overlay, type Preview, preview } from '@weft/engine'
 import { Command } from 'commander'
 import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
@@ -24,7 +24,7 @@ export function patchesCommand(context: CliContext): Command {
   patches
     .command('apply')
     .description(
-      'Applies a patch (RFC 6902) to a run, all of it or nothing, and draws what it changes. Exit code 2 when it is wrong, 6 when the run has moved on. A failed or cancelled run is mended this way before it is retried.',
+      'Applies a patch (RFC 6902) to a run, all of it or nothing, and draws what it changes. Exit code 2 when it is wrong, 6 when the run has moved on, 4 when it waits for a review. A failed or cancelled run is mended this way before it is retried.',
     )
     .argument('<run>', RUN_ARGUMENT)
     .option('-f, --file <file>', 'the operations as JSON, from a file or from stdin (-)')
@@ -69,13 +69,23 @@ interface Outcome {
   readonly warnings: readonly { readonly message: string }[]
 }
 
+interface Proposed extends Omit<Outcome, 'version'> {
+  readonly review: string
+  readonly expiresAt: number | null
+  readonly because: readonly string[]
+}
+
 type PatchAnswer =
   | {
       readonly commandId: string
       readonly accepted?: true
-      readonly detail?: Outcome & { readonly patch: number }
+      readonly detail?: (Outcome & { readonly patch: number }) | Proposed
     }
-  | (Outcome & { readonly dryRun: true; readonly definition: Definition })
+  | (Outcome & {
+      readonly dryRun: true
+      readonly definition: Definition
+      readonly because: readonly string[]
+    })
 
 async function apply(session: Session, reference: string, options: ApplyOptions): Promise<number> {
   const operations = await operationsOf(session, options)
@@ -91,27 +101,38 @@ async function apply(session: Session, reference: string, options: ApplyOptions)
       ...(options.dryRun ? { dryRun: true } : {}),
     },
   })
+  const outcome = 'dryRun' in answer ? answer : answer.detail
+  const exitCode = outcome && 'review' in outcome ? EXIT.waitsForPerson : 0
   if (session.isJson) {
     session.json(answer)
-    return 0
+    return exitCode
   }
-  const outcome = 'dryRun' in answer ? answer : answer.detail
   if (!outcome) {
     session.notice(
       `The run has not answered yet; the patch is on its way. weft patches list ${id} shows when it is applied.`,
     )
-    return 0
+    return exitCode
   }
   const before = await definitionOf(client, id, outcome.before)
-  const after = 'dryRun' in answer ? answer.definition : await definitionOf(client, id, outcome.version)
-  session.lines(drawPatch({ before, after, preview: outcome.preview }, session.width, session.paint))
+  const after =
+    'version' in outcome && !('dryRun' in answer)
+      ? await definitionOf(client, id, outcome.version)
+      : overlay(before, operations)
+  if (after)
+    session.lines(drawPatch({ before, after, preview: outcome.preview }, session.width, session.paint))
   for (const { message } of outcome.warnings) session.notice(`warning: ${plain(message)}`)
-  session.line(
-    'dryRun' in answer
-      ? `would apply  ${session.paint('dim', 'nothing was changed')}`
-      : `applied  ${session.paint('dim', id)}`,
-  )
-  return 0
+  if ('because' in outcome)
+    for (const reason of outcome.because) session.notice(`A person decides first, because ${plain(reason)}.`)
+  session.line(resultLine(session, id, outcome))
+  return exitCode
+}
+
+function resultLine({ paint }: Session, runId: string, outcome: Outcome | Proposed): string {
+  if ('review' in outcome)
+    return `under review  ${outcome.review}  ${paint('dim', `weft approve ${outcome.review}`)}`
+  return 'dryRun' in outcome
+    ? `would apply  ${paint('dim', 'nothing was changed')}`
+    : `applied  ${paint('dim', runId)}`
 }
 
 async function operationsOf(session: Session, { file, op }: ApplyOptions): Promise<Json> {
@@ -150,7 +171,7 @@ function looseValue(text: string): Json {
   }
 }
 
-const definitionOf = async (client: Client, runId: string, version: string): Promise<Definition> =>
+export const definitionOf = async (client: Client, runId: string, version: string): Promise<Definition> =>
   (
     await client.call<RunGraph & { definition: Definition }>('GET', `/api/v1/runs/${runId}/graph`, {
       query: { version },
@@ -175,8 +196,9 @@ async function list(session: Session, reference: string, options: { diff?: boole
   const types = options.diff ? await nodeTypes(client) : null
   for (const item of items) {
     const { paint } = session
+    const approval = item.approvedBy === null ? '' : paint('dim', ` (approved by ${plain(item.approvedBy)})`)
     session.line(
-      `${paint('dim', timeText(item.at))}  ${paint('magenta', plain(item.actor))}  ${plain(item.reason)}`,
+      `${paint('dim', timeText(item.at))}  ${paint('magenta', plain(item.actor))}${approval}  ${plain(item.reason)}`,
     )
     if (!types) {
       for (const operation of item.operations) session.line(`  ${plain(operationText(operation))}`)

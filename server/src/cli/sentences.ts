@@ -22,7 +22,32 @@ export function sentenceOf(event: RunEvent): Sentence {
     case 'run.retried':
       return run(event.type.slice(4), `by ${event.actor}`, 'yellow')
     case 'run.patched':
-      return run('patched', `by ${event.actor}: ${event.reason}`, 'magenta')
+      return run(
+        'patched',
+        `by ${event.actor}${event.approvedBy === undefined ? '' : `, approved by ${event.approvedBy}`}: ${event.reason}`,
+        'magenta',
+      )
+    case 'patch.proposed':
+      return run(
+        'patch proposed',
+        `by ${event.actor}: ${event.reason}; ${event.reviewId} waits for review`,
+        'yellow',
+      )
+    case 'patch.reviewed':
+      return run(
+        `patch ${REVIEWED[event.outcome]}`,
+        [event.actor && `by ${event.actor}`, event.comment, event.refusal?.message]
+          .filter(Boolean)
+          .join(': '),
+        event.outcome === 'approved' ? 'magenta' : 'yellow',
+      )
+    case 'step.routed':
+      return step(
+        event,
+        event.handled === false ? 'failed' : 'goes on',
+        'its edges were held by a review',
+        'dim',
+      )
     case 'run.stopping':
       return run(
         'stopping',
@@ -103,6 +128,14 @@ function waitText({ wait, wakeAt, at }: Extract<RunEvent, { type: 'step.waiting'
       return `for child run ${wait.childId}`
   }
 }
+
+const REVIEWED = {
+  approved: 'approved',
+  rejected: 'rejected',
+  timeout: 'timed out',
+  refused: 'does not fit',
+  dropped: 'dropped',
+} as const
 
 const MAX_VALUE_CHARACTERS = 120
 

@@ -4,6 +4,7 @@ import type {
   Json,
   JsonObject,
   NodeTypeInfo,
+  Preview,
   RunStatus,
   StepError,
   StepView,
@@ -52,6 +53,7 @@ export interface RunPatch {
   readonly operations: readonly Json[]
   readonly before: string
   readonly after: string
+  readonly approvedBy: string | null
 }
 
 export interface RunWhy {
@@ -66,7 +68,7 @@ export interface RunWhy {
 export interface Approval {
   readonly id: string
   readonly runId: string
-  readonly key: string
+  readonly key: string | null
   readonly status: string
   readonly title: string
   readonly body: string | null
@@ -75,6 +77,11 @@ export interface Approval {
   readonly openedAt: number
   readonly expiresAt: number | null
   readonly actor: string | null
+  readonly patch: {
+    readonly operations: Json
+    readonly before: string
+    readonly preview: Preview
+  } | null
 }
 
 export interface BulkAnswer {

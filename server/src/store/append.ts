@@ -46,37 +46,37 @@ told as (
   returning run_id
 ),
 asked as (
-  insert into approvals (id, run_id, workspace, step_key, opened_at, expires_at, closed_at, status, title, body, form, assignees, actor)
-  select id, run_id, workspace, step_key, opened_at, expires_at, closed_at, status, title, body, form, assignees::text[], actor
+  insert into approvals (id, run_id, workspace, step_key, opened_at, expires_at, closed_at, status, title, body, form, assignees, actor, patch)
+  select id, run_id, workspace, step_key, opened_at, expires_at, closed_at, status, title, body, form, assignees::text[], actor, patch
   from unnest(
     $27::text[], $28::uuid[], $29::text[], $30::text[], $31::bigint[], $32::bigint[], $33::bigint[], $34::text[], $35::text[],
-    $36::text[], $37::json[], $38::text[], $39::text[])
-  as a (id, run_id, workspace, step_key, opened_at, expires_at, closed_at, status, title, body, form, assignees, actor)
+    $36::text[], $37::json[], $38::text[], $39::text[], $40::json[])
+  as a (id, run_id, workspace, step_key, opened_at, expires_at, closed_at, status, title, body, form, assignees, actor, patch)
   on conflict (id) do nothing
 ),
 answered as (
   update approvals a set
-    status = case when c.outcome in ('approved', 'rejected', 'timeout', 'superseded') then c.outcome else 'closed' end,
+    status = case when c.outcome in ('approved', 'rejected', 'timeout', 'refused', 'superseded') then c.outcome else 'closed' end,
     closed_at = coalesce(a.closed_at, c.at),
     actor = coalesce(c.actor, a.actor)
-  from unnest($40::text[], $41::text[], $42::text[], $43::bigint[]) as c (id, outcome, actor, at)
+  from unnest($41::text[], $42::text[], $43::text[], $44::bigint[]) as c (id, outcome, actor, at)
   where a.id = c.id
 ),
 listening as (
   insert into waits (id, run_id, workspace, step_key, opened_at, expires_at, closed_at, outcome, name, correlation_key, match)
   select * from unnest(
-    $44::text[], $45::uuid[], $46::text[], $47::text[], $48::bigint[], $49::bigint[], $50::bigint[], $51::text[], $52::text[],
-    $53::text[], $54::text[])
+    $45::text[], $46::uuid[], $47::text[], $48::text[], $49::bigint[], $50::bigint[], $51::bigint[], $52::text[], $53::text[],
+    $54::text[], $55::text[])
   on conflict (id) do nothing
 ),
 heard as (
   update waits w set outcome = c.outcome, closed_at = coalesce(w.closed_at, c.at)
-  from unnest($40::text[], $41::text[], $43::bigint[]) as c (id, outcome, at)
+  from unnest($41::text[], $42::text[], $44::bigint[]) as c (id, outcome, at)
   where w.id = c.id
 ),
 referenced as (
   insert into blob_refs (run_id, workspace, hash)
-  select * from unnest($55::uuid[], $56::text[], $57::text[])
+  select * from unnest($56::uuid[], $57::text[], $58::text[])
   on conflict do nothing
 ),
 counted as (
@@ -308,6 +308,7 @@ function waitColumns(batch: readonly RunAppend[]): unknown[] {
     jsonArray(approvals.map(({ wait }) => (wait.form ? JSON.stringify(wait.form) : null))),
     words(approvals.map(({ wait }) => arrayLiteral(wait.assignees ?? []))),
     words(approvals.map(({ end }) => end?.actor)),
+    jsonArray(approvals.map(({ patch }) => (patch ? JSON.stringify(patch) : null))),
     textArray(endings.map((wait) => wait.waitId)),
     textArray(endings.map((wait) => wait.outcome)),
     words(endings.map((wait) => wait.actor)),
@@ -321,7 +322,7 @@ function waitColumns(batch: readonly RunAppend[]): unknown[] {
 }
 
 const approvalStatus = (outcome: string): string =>
-  ['approved', 'rejected', 'timeout', 'superseded'].includes(outcome) ? outcome : 'closed'
+  ['approved', 'rejected', 'timeout', 'refused', 'superseded'].includes(outcome) ? outcome : 'closed'
 
 /** `text[]` as text: arrays of arrays of different lengths do not exist in PostgreSQL. */
 const arrayLiteral = (items: readonly string[]): string =>

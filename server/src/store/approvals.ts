@@ -21,6 +21,7 @@ const COLUMNS = {
   expiresAt: approvals.expiresAt,
   closedAt: approvals.closedAt,
   actor: approvals.actor,
+  patch: approvals.patch,
 }
 
 export function openApprovals({ tables }: Database): Store['approvals'] {

@@ -228,13 +228,16 @@ export const approvals = pgTable(
     expiresAt: milliseconds('expires_at'),
     closedAt: milliseconds('closed_at'),
     workspace: text('workspace').notNull(),
-    stepKey: text('step_key').notNull(),
+    /** Null: a patch that nobody proposed from within a step. */
+    stepKey: text('step_key'),
     status: text('status').notNull(),
     title: text('title').notNull(),
     body: text('body'),
     form: json('form').$type<JsonObject>(),
     assignees: text('assignees').array().notNull(),
     actor: text('actor'),
+    /** The patch that is asked about. */
+    patch: json('patch').$type<JsonObject>(),
   },
   (table) => [
     index('approvals_by_opening').on(table.workspace, table.openedAt, table.id),

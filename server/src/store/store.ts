@@ -10,12 +10,12 @@ import type {
   Json,
   JsonObject,
   NodeTypeInfo,
+  OpenedWait,
   ParentLink,
   RunEvent,
   RunStatus,
   StepError,
   Verdict,
-  WaitSpec,
 } from '@weft/engine'
 
 export interface NewRun {
@@ -108,13 +108,7 @@ export interface RunAppend {
   readonly graph?: string
   readonly verdicts: readonly { readonly commandId: string; readonly verdict: Verdict }[]
   /** Waits of people and messages that opened or closed: rows for inboxes and correlation. */
-  readonly waitsOpened: readonly {
-    readonly waitId: string
-    readonly key: string
-    readonly wait: WaitSpec
-    readonly wakeAt: number | null
-    readonly at: number
-  }[]
+  readonly waitsOpened: readonly OpenedWait[]
   readonly waitsClosed: readonly {
     readonly waitId: string
     readonly outcome: string
@@ -281,8 +275,9 @@ export interface ApprovalRow {
   readonly id: string
   readonly runId: string
   readonly workspace: string
-  readonly key: string
-  readonly status: 'open' | 'approved' | 'rejected' | 'timeout' | 'closed' | 'superseded'
+  /** The step that asks; `null`: the run as a whole does. */
+  readonly key: string | null
+  readonly status: 'open' | 'approved' | 'rejected' | 'timeout' | 'refused' | 'closed' | 'superseded'
   readonly title: string
   readonly body: string | null
   readonly form: JsonObject | null
@@ -291,6 +286,8 @@ export interface ApprovalRow {
   readonly expiresAt: number | null
   readonly closedAt: number | null
   readonly actor: string | null
+  /** The patch under review, when that is what is asked about. */
+  readonly patch: JsonObject | null
 }
 
 /** Ciphertext: the store never sees a value or a master key (R14). */

@@ -193,21 +193,29 @@ describe('a patch is refused', () => {
     )
   })
 
-  test.each([
-    ['deny', 'patch_denied'],
-    ['review', 'patch_needs_review'],
-  ])('by the policy of a workflow that says `%s`, tried or sent', async (api, code) => {
+  test('by the policy of a workflow that says `deny`, tried or sent', async () => {
     const world = await apiWorld()
-    const definition = { weft: 1, name: 'guarded', nodes: LINE, patches: { api } }
+    const definition = { weft: 1, name: 'guarded', nodes: LINE, patches: { api: 'deny' } }
     const { id } = (await world.post('/runs', { definition })).body
     for (const dryRun of [false, true]) {
       const told = await patch(world, id, WEAVE, { dryRun })
-      expect([told.status, told.body.code]).toEqual([403, code])
+      expect([told.status, told.body.code]).toEqual([403, 'patch_denied'])
     }
     // A patch cannot lift the policy either.
     const lift = await patch(world, id, [{ op: 'replace', path: '/patches/api', value: 'auto' }])
-    expect(lift.body.code).toBe(code)
+    expect(lift.body.code).toBe('patch_denied')
     expect((await world.get(`/runs/${id}/patches`)).body.items).toEqual([])
+  })
+
+  test('for a credential that the workflow does not let it bring in', async () => {
+    const world = await apiWorld()
+    const definition = { weft: 1, name: 'bound', nodes: LINE, patches: { credentials: ['ours'] } }
+    const { id } = (await world.post('/runs', { definition })).body
+    const uses = (credential: string, node: string) =>
+      patch(world, id, [{ op: 'add', path: `/nodes/${node}`, value: { ...CHECK, credential } }])
+    const told = await uses('theirs', 'one')
+    expect([told.status, told.body.code]).toEqual([403, 'patch_credential_denied'])
+    expect((await uses('ours', 'other')).status).toBe(200)
   })
 
   test('by a run that has completed, and of who may not edit', async () => {

@@ -278,6 +278,7 @@ export function appendCases(opened: Opened): void {
           expiresAt: START_MS + 1000,
           closedAt: null,
           actor: null,
+          patch: null,
         })
         const waitsClosed = [{ waitId: id, outcome: 'approved', actor: 'ann', at: START_MS + 9 }]
         await session.append([appendOf(run, { firstSeq: 3, waitsClosed })])
@@ -288,6 +289,27 @@ export function appendCases(opened: Opened): void {
         actor: 'ann',
       })
       expect(await store.approvals.get({ workspace: 'other', id })).toBeNull()
+    })
+
+    it('keeps the patch that an approval is about, which no step has to ask', async () => {
+      const { store } = opened()
+      const run = newRun()
+      await store.runs.begin(run)
+      const id = randomUUID()
+      const patch = { reason: 'it looks odd', operations: [{ op: 'remove', path: '/nodes/a\u0000b' }] }
+      await whileOwning(store, async (session) => {
+        const proposed = { ...opening(id), key: null, wakeAt: null, patch }
+        await session.append([appendOf(run, { waitsOpened: [proposed] })])
+        const waitsClosed = [{ waitId: id, outcome: 'refused', actor: 'ann', at: START_MS + 9 }]
+        await session.append([appendOf(run, { firstSeq: 3, waitsClosed })])
+      })
+      expect(await store.approvals.get({ workspace: 'default', id })).toMatchObject({
+        key: null,
+        expiresAt: null,
+        status: 'refused',
+        actor: 'ann',
+        patch,
+      })
     })
 
     it('keeps an approval that opened and closed in one batch closed', async () => {

@@ -5,7 +5,7 @@ import type { Call, Handlers } from '../call.ts'
 import { ApiError, summarise } from '../errors.ts'
 import { recall } from '../idempotency.ts'
 import type { HandlerParts } from '../parts.ts'
-import { normaliseValue, storeValue } from '../values.ts'
+import { normaliseValue, readOperations, storeValue } from '../values.ts'
 
 /** The coordinator checks the form again and reads the data for it, so that it must not lie in a blob. */
 const MAX_FORM_DATA_BYTES = 256 * 1024
@@ -19,7 +19,14 @@ export function approvalHandlers(
       return { status: 200, body: { items: page.items.map(viewOf), nextCursor: page.nextCursor } }
     },
     async getApproval({ principal, params }) {
-      return { status: 200, body: viewOf(await find(parts, principal.workspace, params.id)) }
+      const approval = viewOf(await find(parts, principal.workspace, params.id))
+      if (!approval.patch) return { status: 200, body: approval }
+      const operations = await readOperations(
+        parts.store,
+        principal.workspace,
+        approval.patch.operations ?? null,
+      )
+      return { status: 200, body: { ...approval, patch: { ...approval.patch, operations } } }
     },
     async decideApproval(call) {
       const { principal, params } = call
@@ -79,10 +86,19 @@ function refuseUnlessOpen({ id, status, actor, closedAt }: ApprovalRow): void {
         'approval_closed',
         `Approval ${id} was ${status} when its time ran out; nobody decided it.`,
       )
+    case 'refused':
+      throw ApiError.of(
+        'already_decided',
+        `${actor} has approved the patch of approval ${id} already, and the run could not take it by then. Send the patch again if it is still wanted.`,
+        { details: { outcome: status, by: actor, at: closedAt } },
+      )
     case 'timeout':
       throw ApiError.of('approval_closed', `The time of approval ${id} ran out before anybody decided it.`)
     case 'closed':
-      throw ApiError.of('approval_closed', `Approval ${id} was closed because its run ended.`)
+      throw ApiError.of(
+        'approval_closed',
+        `Approval ${id} was closed because its run ended, or went on without it.`,
+      )
   }
 }
 

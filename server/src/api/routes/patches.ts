@@ -9,9 +9,9 @@ import type { RunRow } from '../../store/store.ts'
 import type { Answer, Call, Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
-import { normaliseValue } from '../values.ts'
+import { normaliseValue, readOperations } from '../values.ts'
 
-/** Operations stand in the log as they were sent. */
+/** A patch under review is read from its blob by the coordinator, which reads no larger ones. */
 const MAX_OPERATIONS_BYTES = 1024 * 1024
 
 export function patchHandlers(parts: HandlerParts): Handlers<'patchRun' | 'listPatches'> {
@@ -41,12 +41,18 @@ export function patchHandlers(parts: HandlerParts): Handlers<'patchRun' | 'listP
       const { after, limit } = query
       const page = await store.runs.events({ runId: row.id, afterSeq: after, limit, type: 'run.patched' })
       const last = page.at(-1)
+      const items = []
+      for (const { seq, event } of page) {
+        if (event.type !== 'run.patched') continue
+        items.push({
+          seq,
+          ...shown(event, await readOperations(store, principal.workspace, event.operations)),
+        })
+      }
       return {
         status: 200,
         body: {
-          items: page.flatMap(({ seq, event }) =>
-            event.type === 'run.patched' ? [{ seq, ...shown(event) }] : [],
-          ),
+          items,
           nextCursor: page.length === limit && last ? String(last.seq) : null,
         },
       }
@@ -60,7 +66,7 @@ function operationsOf({ body }: Call<'patchRun'>): Json {
   if (bytes <= MAX_OPERATIONS_BYTES) return operations
   throw ApiError.of(
     'value_too_large',
-    `The operations are ${bytes} bytes of JSON; at most ${MAX_OPERATIONS_BYTES} are kept in a run's log. Send several smaller patches, or refer to large values by URL or blob.`,
+    `The operations are ${bytes} bytes of JSON; at most ${MAX_OPERATIONS_BYTES} are taken. Send several smaller patches, or refer to large values by URL or blob.`,
   )
 }
 
@@ -83,6 +89,7 @@ async function tryPatch(
       before: state.graph.hash,
       version: checked.graph.hash,
       preview: checked.preview,
+      because: checked.reviewedFor,
       warnings: checked.warnings,
       definition: checked.definition,
     },
@@ -122,18 +129,7 @@ async function newVariables(
   return names.length === 0 ? null : store.variables.get({ workspace, names })
 }
 
-const shown = ({
-  at,
-  actor,
-  reason,
-  operations,
-  before,
-  after,
-}: Extract<RunEvent, { type: 'run.patched' }>) => ({
-  at,
-  actor,
-  reason,
-  operations,
-  before,
-  after,
-})
+const shown = (event: Extract<RunEvent, { type: 'run.patched' }>, operations: Json) => {
+  const { at, actor, reason, before, after, by = 'api', stepKey = null, approvedBy = null } = event
+  return { at, actor, reason, operations, before, after, by, stepKey, approvedBy }
+}
