@@ -70,6 +70,8 @@ function cell(outcome: Outcome | null): string {
       return 'accepted, nothing to do'
     case 'patched':
       return outcome.to === undefined ? 'patched' : `patched, → ${code(outcome.to)}`
+    case 'under_review':
+      return 'under review'
     case 'new_run':
       return 'a new run'
     case 'deleted':

@@ -62,8 +62,11 @@ export const BESIDE_THE_TABLE: Readonly<
   sendMessage: 'goes to the wait that takes it; a run that is stopping or has ended refuses it',
 }
 
-/** What a live unit waits for; a retry and a delay are both timers to the engine, and not to the operations. */
-export type Wait = WaitsFor | 'retry'
+/**
+ * What a run waits for. A retry and a delay are both timers to the engine, and an approval and the review of a patch both
+ * a person's answer; to the operations they are not the same.
+ */
+export type Wait = WaitsFor | 'retry' | 'review'
 
 export type Outcome =
   /** Accepted, and this is the status that the run comes to by the operation alone. */
@@ -72,6 +75,8 @@ export type Outcome =
   | { readonly is: 'unchanged' }
   /** Accepted, and the status stays, unless another one is named. */
   | { readonly is: 'patched'; readonly to?: RunStatus }
+  /** Accepted, and a person has to say yes first. */
+  | { readonly is: 'under_review' }
   | { readonly is: 'new_run' }
   | { readonly is: 'deleted' }
   | { readonly is: 'refused'; readonly code: string }
@@ -80,6 +85,7 @@ const to = (status: RunStatus): Outcome => ({ is: 'moved', to: status })
 const refused = (code: string): Outcome => ({ is: 'refused', code })
 const unchanged: Outcome = { is: 'unchanged' }
 const patched: Outcome = { is: 'patched' }
+const underReview: Outcome = { is: 'under_review' }
 const newRun: Outcome = { is: 'new_run' }
 const deleted: Outcome = { is: 'deleted' }
 
@@ -93,6 +99,7 @@ const stops: ByWait = {
   approval: to('cancelled'),
   message: to('cancelled'),
   child: to('stopping'),
+  review: to('cancelled'),
 }
 
 /** A retry is due at once: it is with the workers again. */
@@ -103,9 +110,32 @@ const goesOn: ByWait = {
   approval: to('waiting'),
   message: to('waiting'),
   child: to('waiting'),
+  review: refused('patch_under_review'),
 }
 
-const resumes: ByWait = { ...goesOn, retry: to('waiting') }
+const resumes: ByWait = { ...goesOn, retry: to('waiting'), review: to('waiting') }
+
+/** The step that failed is with the workers again, whatever else waits. */
+const goesOnFailed: ByWait = {
+  worker: to('running'),
+  timer: to('running'),
+  retry: to('running'),
+  approval: to('running'),
+  message: to('running'),
+  child: to('running'),
+  review: refused('patch_under_review'),
+}
+
+/** A workflow that has one patch reviewed has the next one reviewed, too. */
+const patches: ByWait = {
+  worker: patched,
+  timer: patched,
+  retry: patched,
+  approval: patched,
+  message: patched,
+  child: patched,
+  review: underReview,
+}
 
 interface StatusRow {
   readonly means: string
@@ -121,6 +151,7 @@ const everyWait = {
   approval: true,
   message: true,
   child: true,
+  review: true,
 } as const
 
 const NOT_QUEUED = 'the wait is an event, and of a queued run nothing has happened'
@@ -134,7 +165,7 @@ const active = {
   retry: refused('not_retryable'),
   replay: newRun,
   fork: newRun,
-  patch: patched,
+  patch: patches,
   delete: refused('run_not_finished'),
 } as const
 
@@ -148,6 +179,7 @@ export const STATUSES: Readonly<Record<RunStatus, StatusRow>> = {
       approval: NOT_QUEUED,
       message: NOT_QUEUED,
       child: NOT_QUEUED,
+      review: NOT_QUEUED,
     },
     // Its attempt is queued, not performed: there is no report to wait for.
     answers: { ...active, cancel: to('cancelled'), patch: { is: 'patched', to: 'running' } },
@@ -176,6 +208,7 @@ export const STATUSES: Readonly<Record<RunStatus, StatusRow>> = {
       approval: CLOSED,
       message: CLOSED,
       child: true,
+      review: CLOSED,
     },
     answers: {
       cancel: unchanged,
@@ -210,11 +243,10 @@ export const STATUSES: Readonly<Record<RunStatus, StatusRow>> = {
       cancel: refused('run_finished'),
       pause: refused('run_finished'),
       resume: refused('run_finished'),
-      // The step that failed is with the workers again, whatever else waits.
-      retry: to('running'),
+      retry: goesOnFailed,
       replay: newRun,
       fork: newRun,
-      patch: patched,
+      patch: patches,
       delete: deleted,
     },
   },
@@ -228,7 +260,7 @@ export const STATUSES: Readonly<Record<RunStatus, StatusRow>> = {
       retry: goesOn,
       replay: newRun,
       fork: newRun,
-      patch: patched,
+      patch: patches,
       delete: deleted,
     },
   },
@@ -293,6 +325,16 @@ export const WAITS: Readonly<
     replay: 'The new run begins a child of its own.',
     fork: 'The new run begins a child of its own.',
   },
+  review: {
+    means:
+      'A person has to say yes to a patch; until then the run does not end. Of a run that failed or was cancelled: to one that was sent since.',
+    cancel: 'It closes: a decision is answered with `approval_closed`.',
+    pause: 'It can be decided; what the patch adds starts when the run is resumed.',
+    resume: 'It stays open, under its id.',
+    retry: 'It has to be decided first.',
+    replay: 'It stays behind: the new run goes on without the patch.',
+    fork: 'It stays behind: the new run goes on without the patch.',
+  },
 }
 
 /** The cell of the table; `null` where no run can be. */
@@ -303,6 +345,9 @@ export function outcomeOf(status: RunStatus, wait: Wait, operation: Operation): 
   return 'is' in answer ? answer : answer[wait]
 }
 
+const cellsOf = (status: string, answers: ByWait): (readonly [string, Outcome])[] =>
+  Object.entries(answers).map(([wait, outcome]) => [`${status} and waits for a ${wait}`, outcome] as const)
+
 /** What of a route's description follows from the table: its refusals, by the status of the run. */
 export function refusalsOf(route: RouteName): string | null {
   const operation = (Object.keys(OPERATIONS) as Operation[]).find((name) => OPERATIONS[name].route === route)
@@ -310,8 +355,9 @@ export function refusalsOf(route: RouteName): string | null {
   const byCode = new Map<string, string[]>()
   for (const [status, { answers }] of Object.entries(STATUSES)) {
     const answer = answers[operation]
-    if (!('is' in answer) || answer.is !== 'refused') continue
-    byCode.set(answer.code, [...(byCode.get(answer.code) ?? []), status])
+    const cells = 'is' in answer ? [[status, answer] as const] : cellsOf(status, answer)
+    for (const [whose, outcome] of cells)
+      if (outcome.is === 'refused') byCode.set(outcome.code, [...(byCode.get(outcome.code) ?? []), whose])
   }
   if (byCode.size === 0) return null
   const refusals = [...byCode].map(

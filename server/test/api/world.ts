@@ -196,8 +196,8 @@ export class ApiWorld {
     this.ask('POST', url, { ...(body === undefined ? {} : { body }), ...asked })
 
   /** Starts a run of these nodes and answers its id. */
-  async run(nodes: JsonObject, extra: JsonObject = {}): Promise<string> {
-    const { status, body } = await this.post('/runs', { definition: workflow(nodes), ...extra })
+  async run(nodes: JsonObject, extra: JsonObject = {}, rest: JsonObject = {}): Promise<string> {
+    const { status, body } = await this.post('/runs', { definition: workflow(nodes, rest), ...extra })
     if (status !== 202) throw new Error(`not accepted: ${JSON.stringify(body)}`)
     return body.id
   }

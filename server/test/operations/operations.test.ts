@@ -16,7 +16,7 @@ import {
   WAITS,
 } from '../../src/api/operations.ts'
 import type { Told } from '../api/world.ts'
-import { childOf, type Ground, ground, report, type Scene, sceneOf } from './scenes.ts'
+import { childOf, type Ground, ground, propose, report, type Scene, sceneOf } from './scenes.ts'
 
 let shared: Ground
 beforeAll(async () => {
@@ -67,7 +67,8 @@ async function lookAt({ world, id }: Scene): Promise<Seen> {
   return seen
 }
 
-async function ask({ world, id, wait }: Scene, operation: Operation): Promise<Told> {
+async function ask(scene: Scene, operation: Operation): Promise<Told> {
+  const { world, id } = scene
   switch (operation) {
     case 'cancel':
     case 'pause':
@@ -77,12 +78,9 @@ async function ask({ world, id, wait }: Scene, operation: Operation): Promise<To
     case 'replay':
       return world.post(`/runs/${id}/fork`, { fromStep: 'x' })
     case 'fork':
-      return world.post(`/runs/${id}/fork`, { atSeq: (await lookAt({ world, id } as Scene)).seq })
-    case 'patch': {
-      const value = { type: 'set', needs: 'x', with: { late: true } }
-      const operations = [{ op: 'add', path: '/nodes/extra', value }]
-      return world.post(`/runs/${id}/patches`, { operations, reason: `while it waits for ${wait}` })
-    }
+      return world.post(`/runs/${id}/fork`, { atSeq: (await lookAt(scene)).seq })
+    case 'patch':
+      return propose(scene, 'extra')
     case 'delete':
       return world.ask('DELETE', `/runs/${id}`)
   }
@@ -113,6 +111,14 @@ async function check(scene: Scene, { status, outcome, told, before }: Case): Pro
       expect(after.steps.map(({ id }) => id)).toContain('extra')
       const waitsOf = ({ steps }: Seen) => steps.find(({ id }) => id === 'x')?.waitsFor
       expect(waitsOf(after)).toEqual(waitsOf(before))
+      return
+    }
+    case 'under_review': {
+      expect(told).toMatchObject({ status: 200, body: { accepted: true } })
+      const after = await lookAt(scene)
+      expect([after.status, after.graph]).toEqual([status, before.graph])
+      const { body } = await scene.world.get(`/approvals/${told.body.detail.review}`)
+      expect([body.status, body.runId]).toEqual(['open', scene.id])
       return
     }
     case 'new_run': {
@@ -155,7 +161,8 @@ const CONSEQUENCES: Readonly<Partial<Record<Operation, Consequence>>> = {
       if (status === 'running') await world.fail(await hands.release(id, 'side'))
       await world.event(id, ({ type }) => type === 'run.cancelled')
     }
-    if (wait === 'approval') expect((await decide(scene)).body.code).toBe('approval_closed')
+    if (wait === 'approval' || wait === 'review')
+      expect((await decide(scene)).body.code).toBe('approval_closed')
     if (wait === 'message') expect((await send(scene)).body.code).toBe('run_finished')
     if (wait === 'child')
       expect((await world.get(`/runs/${await childOf(scene, id)}`)).body.status).toBe('cancelled')
@@ -184,10 +191,17 @@ const CONSEQUENCES: Readonly<Partial<Record<Operation, Consequence>>> = {
     if (status === 'failed' && wait !== 'worker') await world.complete(await hands.release(id, 'side'), null)
     await completed(scene)
   },
-  replay: (scene, status, told) => goesOnAnew(scene, status, told.body.id, 'worker'),
+  replay: (scene, status, told) => goesOnAnew(scene, status, told.body.id, { retry: 'worker' }),
   async fork(scene, status, told) {
-    if (status !== 'completed') return goesOnAnew(scene, status, told.body.id, 'timer')
-    await scene.world.event(told.body.id, ({ type }) => type === 'run.stopping')
+    const { world, hands, wait } = scene
+    const { id } = told.body
+    if (status === 'completed') await world.event(id, ({ type }) => type === 'run.stopping')
+    else if (wait === 'review' && (status === 'running' || status === 'waiting' || status === 'paused')) {
+      // What was done is done, and the patch has stayed behind.
+      if (status === 'running') await world.complete(await hands.release(id, 'side'), null)
+      await completed({ ...scene, id })
+      expect((await lookAt({ ...scene, id })).steps.map((step) => step.id)).not.toContain('woven')
+    } else await goesOnAnew(scene, status, id, { retry: 'timer' })
   },
 }
 
@@ -197,19 +211,24 @@ const completed = ({ world, id }: Scene): Promise<void> =>
   world.event(id, ({ type }) => type === 'run.completed')
 
 /** Step `x` of the new run waits for the same, for itself. */
-async function goesOnAnew(scene: Scene, status: RunStatus, id: string, afterRetry: string): Promise<void> {
+async function goesOnAnew(
+  scene: Scene,
+  status: RunStatus,
+  id: string,
+  instead: { readonly retry: 'worker' | 'timer' },
+): Promise<void> {
   const { world, hands, wait } = scene
+  const expected = wait === 'retry' ? instead.retry : wait === 'review' ? 'worker' : wait
   const copy: Scene = { ...scene, id }
   if (status === 'queued') {
     expect((await lookAt(copy)).status).toBe('queued')
     return
   }
-  if (wait === 'worker' || (wait === 'retry' && afterRetry === 'worker'))
-    expect((await hands.holding(id, 'x')).attempt).toBe(1)
+  if (expected === 'worker') expect((await hands.holding(id, 'x')).attempt).toBe(1)
   else if (wait !== 'retry') await world.event(id, ({ type, key }) => type === 'step.waiting' && key === 'x')
   if (wait === 'child') await hands.holding(await childOf(copy, id), 'work')
   const step = (await lookAt(copy)).steps.find((one) => one.id === 'x')
-  expect(step?.waitsFor).toEqual([wait === 'retry' ? afterRetry : wait])
+  expect(step?.waitsFor).toEqual([expected])
   if (wait === 'approval') expect((await decide(copy)).status).toBe(200)
 }
 
@@ -221,7 +240,7 @@ const send = ({ world, id }: Scene): Promise<Told> => world.post(`/runs/${id}/me
 /** What `x` waits for comes from outside; resolves once the log says so. */
 async function answerWait(scene: Scene, approval = 1): Promise<void> {
   const { world, hands, id, wait } = scene
-  if (wait === 'approval') expect((await decide(scene, approval)).status).toBe(200)
+  if (wait === 'approval' || wait === 'review') expect((await decide(scene, approval)).status).toBe(200)
   if (wait === 'message') expect((await send(scene)).body.detail).toEqual({ step: 'x' })
   if (wait === 'child') await world.complete(await hands.release(await childOf(scene, id), 'work'), 'done')
   if (wait === 'worker') await world.complete(await hands.release(id, 'x'), 'done')

@@ -4,7 +4,7 @@
  */
 import type { JsonObject, RunStatus, Task } from '@weft/engine'
 import type { Wait } from '../../src/api/operations.ts'
-import { type ApiWorld, startedWorld } from '../api/world.ts'
+import { type ApiWorld, startedWorld, type Told } from '../api/world.ts'
 
 const HELD_MS = 600_000
 
@@ -79,6 +79,7 @@ const WAITING: Readonly<Record<Wait, JsonObject>> = {
   approval: { type: 'approval', with: { title: 'Go on?' } },
   message: { type: 'wait', with: { message: 'paid' } },
   child: { type: 'workflow', with: { nodes: { work: { type: 'act', retry: 'off' } } } },
+  review: { type: 'act', retry: 'off' },
 }
 
 export interface Scene extends Ground {
@@ -86,8 +87,31 @@ export interface Scene extends Ground {
   readonly wait: Wait
 }
 
-/** A run of this status whose step `x` waits, or waited when the run ended. */
+/** A run of this status whose step `x` waits, or waited when the run ended; or that waits for a review. */
 export async function sceneOf(ground: Ground, status: RunStatus, wait: Wait): Promise<Scene> {
+  if (wait !== 'review' || (status !== 'failed' && status !== 'cancelled')) return begin(ground, status, wait)
+  const ended = await begin(ground, status, 'worker', REVIEWED)
+  await propose(ended, 'woven')
+  return { ...ended, wait }
+}
+
+const REVIEWED: JsonObject = { patches: { api: 'review' } }
+
+/** A patch that adds a step of this name behind `x`. */
+export const propose = ({ world, id }: Scene, name: string): Promise<Told> =>
+  world.post(`/runs/${id}/patches`, {
+    operations: [
+      { op: 'add', path: `/nodes/${name}`, value: { type: 'set', needs: 'x', with: { late: true } } },
+    ],
+    reason: `weave in ${name}`,
+  })
+
+async function begin(
+  ground: Ground,
+  status: RunStatus,
+  wait: Wait,
+  rest: JsonObject = wait === 'review' ? REVIEWED : {},
+): Promise<Scene> {
   const { world, hands } = ground
   const beside = BESIDE[status]
   const nodes: JsonObject =
@@ -99,7 +123,7 @@ export async function sceneOf(ground: Ground, status: RunStatus, wait: Wait): Pr
           x: { ...WAITING[wait], needs: 'first' },
           ...(status === 'failed' && wait === 'worker' ? {} : beside),
         }
-  const id = await world.run(nodes)
+  const id = await world.run(nodes, {}, rest)
   const scene = { ...ground, id, wait }
   if (status === 'queued') return scene
   await untilWaiting(scene, id)
@@ -158,7 +182,12 @@ export async function childOf({ world }: Pick<Ground, 'world'>, id: string): Pro
 /** Resolves once step `x` of the run waits as the scene says. */
 async function untilWaiting({ world, hands, wait }: Scene, id: string): Promise<void> {
   if (wait === 'worker') await hands.holding(id, 'x')
-  else if (wait === 'child') await hands.holding(await childOf({ world }, id), 'work')
+  else if (wait === 'review') {
+    const task = await hands.release(id, 'x')
+    await propose({ world, id } as Scene, 'woven')
+    await world.complete(task, null)
+    await world.event(id, ({ type, key }) => type === 'step.completed' && key === 'x')
+  } else if (wait === 'child') await hands.holding(await childOf({ world }, id), 'work')
   else if (wait === 'retry') {
     await world.fail(await hands.release(id, 'x'), true)
     await world.event(id, ({ type }) => type === 'attempt.failed')
