@@ -25,6 +25,12 @@ export interface Action {
     readonly data?: unknown
   }
   readonly send?: { readonly name: string; readonly key?: string; readonly data?: unknown }
+  /** A patch from a file of the folder, and what its reviewer says. */
+  readonly patch?: {
+    readonly file: string
+    readonly reason: string
+    readonly review: 'approve' | 'reject'
+  }
 }
 
 /** `$nonce` stands for the nonce of the service that was called. */
@@ -59,6 +65,8 @@ export interface Example {
   /** Texts of the workflows that it starts by name. */
   readonly workflows: readonly string[]
   readonly input: Readonly<Record<string, unknown>>
+  /** Operations by the name of their file. */
+  readonly patches: Readonly<Record<string, unknown>>
   readonly expected: Expected
   readonly change: Change
 }
@@ -79,6 +87,9 @@ export function readExample(name: string): Example {
     source: read('workflow.yaml'),
     workflows: globSync('workflows/*.yaml', { cwd: folder }).sort().map(read),
     input: existsSync(join(folder, 'input.json')) ? JSON.parse(read('input.json')) : {},
+    patches: Object.fromEntries(
+      globSync('patch*.json', { cwd: folder }).map((file) => [file, JSON.parse(read(file))]),
+    ),
     expected: JSON.parse(read('expected.json')),
     change: JSON.parse(read('change.json')),
   }

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RunEvent } from '@weft/engine'
 import type { Client } from '../../server/src/cli/client.ts'
+import { CliError, EXIT } from '../../server/src/cli/exit.ts'
 import type { Observed } from './compare.ts'
 import type { Action, Example, Expected } from './example.ts'
 import { isFinished, type RunDetail } from './run-detail.ts'
@@ -20,7 +21,7 @@ export async function play(example: Example, weft: Client, service: ServiceProce
   const { id } = await weft.call<{ id: string }>('POST', '/api/v1/runs', {
     body: { source: example.source, input },
   })
-  const run = await follow(id, weft, example.expected.actions ?? [])
+  const run = await follow(id, weft, example)
   const children = await childrenOf(run, weft)
 
   const calls = (await service.ledger()).filter(
@@ -51,8 +52,8 @@ export function expectedWith(nonce: string, expected: Expected): Expected {
 }
 
 /** Until the run has ended, or waits for somebody and there is nothing left to do for it. */
-async function follow(id: string, weft: Client, actions: readonly Action[]): Promise<RunDetail> {
-  const left = [...actions]
+async function follow(id: string, weft: Client, { expected, patches }: Example): Promise<RunDetail> {
+  const left = [...(expected.actions ?? [])]
   const deadline = performance.now() + LIMIT_MS
   for (;;) {
     const run = await weft.call<RunDetail>('GET', `/api/v1/runs/${id}`)
@@ -66,7 +67,8 @@ async function follow(id: string, weft: Client, actions: readonly Action[]): Pro
       ),
     )
     const [action] = next < 0 ? [] : left.splice(next, 1)
-    if (action !== undefined) await perform(action, run, weft)
+    if (action?.patch !== undefined) await sendPatch(run.id, action.patch, patches, weft)
+    else if (action !== undefined) await perform(action, run, weft)
     else if (waitsForSomebody(run)) return run
     else if (performance.now() > deadline) {
       const why = await weft.call<{ tokens: { token: string; text: string }[] }>(
@@ -93,6 +95,25 @@ async function perform(action: Action, run: RunDetail, weft: Client): Promise<vo
   if (approval === undefined)
     throw new Error(`run ${run.id} waits at ${action.when}, but no open approval is listed`)
   await weft.call('POST', `/api/v1/approvals/${approval.id}/decide`, { body: action.decide })
+}
+
+/** A patch that is refused leaves the run as it is, which the comparison then shows. */
+async function sendPatch(
+  runId: string,
+  { file, reason, review }: NonNullable<Action['patch']>,
+  patches: Example['patches'],
+  weft: Client,
+): Promise<void> {
+  const told = await weft
+    .call<{ detail?: { review?: string } }>('POST', `/api/v1/runs/${runId}/patches`, {
+      body: { operations: patches[file], reason },
+    })
+    .catch((error: unknown) => {
+      if (error instanceof CliError && error.exitCode === EXIT.refused) return null
+      throw error
+    })
+  if (told?.detail?.review !== undefined)
+    await weft.call('POST', `/api/v1/approvals/${told.detail.review}/decide`, { body: { decision: review } })
 }
 
 /** The children of the run with the key of the step or item that started each. */
