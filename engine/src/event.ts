@@ -40,7 +40,7 @@ export interface ForkLink {
   readonly runId: string
   /** Its last event that was copied. */
   readonly seq: number
-  /** How many events of this run are copies, `run.started` among them. */
+  /** How many events this run began with: `run.started`, the copies, and the patch of a fork that began with one. */
   readonly copied: number
   /** When this run began. (Copies keep their times.) */
   readonly at: number

@@ -1,6 +1,7 @@
 /** The public surface of the engine. */
 export { compile, compileMatch } from './compile.ts'
 export { CONTROL_NODE_TYPES } from './control-types.ts'
+export { type PatchedFork, patchFork } from './decide/forking.ts'
 export { checkPatch } from './decide/patching.ts'
 export {
   type ClosedWait,

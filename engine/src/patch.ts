@@ -59,7 +59,7 @@ export interface PatchRequest {
   readonly reached: ReadonlySet<string>
   /** Steps whose outgoing edges are decided. */
   readonly settled: ReadonlySet<string>
-  /** Reached steps that a retry of the run would start anew: what they do may change, not how they are wired. */
+  /** Reached steps that a retry of the run, or a fork, starts anew: what they do may change, not how they are wired. */
   readonly restarting?: ReadonlySet<string>
   readonly types: NodeTypes
   /** What the patch was written against, when that is not the current definition. */
@@ -237,7 +237,7 @@ function touchesReached(
     const restarts = restarting?.has(id) === true
     if (restarts && now && WIRING.every((key) => jsonEquals(json(was[key]), json(now[key])))) continue
     const message = restarts
-      ? `A retry starts \`${id}\` anew where it is: its \`with\`, \`credentials\`, \`retry\`, \`timeout\` and \`onError\` may be changed; ${WIRING.map((key) => `\`${key}\``).join(', ')} stay, and so does the node.`
+      ? `\`${id}\` starts anew where it is: its \`with\`, \`credentials\`, \`retry\`, \`timeout\` and \`onError\` may be changed; ${WIRING.map((key) => `\`${key}\``).join(', ')} stay, and so does the node.`
       : `The run has reached \`${id}\` already, so it and the edges into it stay as they are. Add a node behind it instead.`
     return { code: 'patch_touches_reached', message, pointer: `/nodes/${id}` }
   }

@@ -33,7 +33,7 @@ export function checkPatch(
   state: RunState,
   patch: Pick<PatchCommand, 'operations' | 'baseVersion' | 'by' | 'stepKey'>,
   types: NodeTypes,
-  { isReviewed = false } = {},
+  { isReviewed = false, beginsAnew = false } = {},
 ): CheckedPatch {
   const { operations, baseVersion, by = 'api' } = patch
   const { definition, limits } = state.graph
@@ -77,7 +77,7 @@ export function checkPatch(
   const result = applyPatch({
     definition,
     operations,
-    ...progressOf(state),
+    ...progressOf(state, beginsAnew),
     types,
     ...(baseDefinition ? { baseDefinition } : {}),
   })
@@ -149,21 +149,24 @@ interface RunProgress {
   readonly progress: Progress
 }
 
-export function progressOf(state: RunState): RunProgress {
+/** `beginsAnew`: what is live has not begun in this run, as in a fork before its first decision. */
+export function progressOf(state: RunState, beginsAnew = false): RunProgress {
   const reached = new Set<string>()
   const settled = new Set<string>()
   const restarting = new Set<string>()
   const routed = new Map<string, readonly string[]>()
-  const isOver = isFinished(state)
+  const isOver = isFinished(state) || beginsAnew
   for (const step of state.steps.values()) {
     if (step.status !== 'pending') reached.add(step.id)
     if (step.routed !== null) {
       settled.add(step.id)
       routed.set(step.id, step.routed)
-    } else if (isOver && (step.status === 'failed' || step.status === 'cancelled')) restarting.add(step.id)
+    } else if (isOver && RESTARTING.has(step.status)) restarting.add(step.id)
   }
   return { reached, settled, restarting, progress: { routed } }
 }
+
+const RESTARTING: ReadonlySet<string> = new Set(['failed', 'cancelled', 'ready'])
 
 /** Edges that the patch adds behind settled steps are decided now, by the outcome that those steps had. */
 function addedRoutes(draft: Draft, before: Graph, after: Graph): Record<string, Route> {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import * as engine from '../../src/index.ts'
 import { generate, typesWith } from './generate.ts'
+import { RandomPatches } from './patches.ts'
 import { CALM, World } from './world.ts'
 
 const SEEDS = 120
@@ -39,6 +40,22 @@ describe('forks of random runs, children among them', () => {
     }
     expect(forks).toBeGreaterThan(SEEDS * CUTS_PER_RUN - 1)
     expect(shortened).toBeGreaterThan(0)
+  })
+
+  test('may begin with a patch, and keep every promise all the same', () => {
+    const patches = new RandomPatches()
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const source = playSteered(seed)
+      for (const run of source.runs.values()) {
+        for (const part of [0.3, 0.6, 0.9]) {
+          const point = { atSeq: Math.max(1, Math.floor(run.log.length * part)) }
+          const world = new World(engine, types, seed, CALM, patches)
+          const { root } = world.playFork(run, source.graphs.values(), point)
+          expect(engine.isFinished(root), `seed ${seed}, run ${run.id}, event ${point.atSeq}`).toBe(true)
+        }
+      }
+    }
+    expect(patches.applied).toBeGreaterThan(SEEDS)
   })
 
   test('from a step leave out what came of it', () => {

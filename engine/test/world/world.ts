@@ -55,6 +55,8 @@ interface LiveRun {
   fresh: boolean
 }
 
+type Forked = Extract<EngineModule.ForkOutcome, { ok: true }>
+
 interface LaneTask {
   readonly task: Omit<Task, 'workspace'>
   taken: boolean
@@ -127,14 +129,15 @@ export class World {
     for (const graph of graphs) this.rememberGraph(graph)
     this.now = source.state.at + 1_000
     const id = '00000000-0000-7000-8000-00000000f000'
-    const fork = this.engine.forkEvents(
+    const copy = this.engine.forkEvents(
       source.id,
       source.log,
       point,
       { runId: id, at: this.now, actor: 'test' },
       this.lookup,
     )
-    if (!fork.ok) throw new Violation(`cannot be forked: ${fork.message}`)
+    if (!copy.ok) throw new Violation(`cannot be forked: ${copy.message}`)
+    const fork = this.patcher ? this.patchedFork(copy, id, this.patcher) : copy
     const log = [fork.started, ...fork.rest]
     const run: LiveRun = {
       id,
@@ -162,6 +165,18 @@ export class World {
       seen: this.seen,
       decisions: this.decisions,
     }
+  }
+
+  /** The fork begins with a patch when it takes it. */
+  private patchedFork(copy: Forked, id: string, patcher: Patcher): Forked {
+    const state = this.engine.fold(id, [copy.started, ...copy.rest], this.lookup)
+    const { operations } = patcher.make(state, this.random, 1)
+    const context = { now: this.now, types: this.types, blobs: new Map() }
+    const patched = this.engine.patchFork(copy, id, { operations, reason: 'because' }, context, this.lookup)
+    if (patched.kind !== 'patched') return copy
+    patcher.told({ accepted: true }, state.phase.kind)
+    this.rememberGraph(patched.graph)
+    return patched.fork
   }
 
   private isOpen(): boolean {

@@ -2,14 +2,24 @@
  * A fork: a new run whose log begins as a copy of another one's. The engine says what is copied; this reads the log,
  * checks the input, and makes the whole beginning durable at once.
  */
-import { type ForkPoint, forkEvents, type Graph, type RunEvent } from '@weft/engine'
+import {
+  type ForkOutcome,
+  type ForkPoint,
+  forkEvents,
+  type Graph,
+  type GraphLookup,
+  type Json,
+  type JsonObject,
+  patchFork,
+  type RunEvent,
+} from '@weft/engine'
 import type { RunRow } from '../store/store.ts'
 import type { Principal } from './call.ts'
 import { ApiError } from './errors.ts'
 import { bodyHash, keyReused } from './idempotency.ts'
 import type { HandlerParts } from './parts.ts'
 import { beginDurably, checkInput, type Submitted } from './submit.ts'
-import { storeValue } from './values.ts'
+import { operationsOf, readBlob, storeValue } from './values.ts'
 
 const EVENTS_PER_PAGE = 1000
 
@@ -19,8 +29,12 @@ export interface ForkRequest {
   readonly point: ForkPoint
   readonly input?: unknown
   readonly reason?: string
+  /** Of a patch that the fork begins with. */
+  readonly operations?: unknown
   readonly idempotencyKey?: string
 }
+
+type Fork = Extract<ForkOutcome, { ok: true }>
 
 export async function forkRun(parts: HandlerParts, request: ForkRequest): Promise<Submitted> {
   const { principal, source, point, reason, idempotencyKey } = request
@@ -34,7 +48,7 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
       ? undefined
       : await storeValue(parts, workspace, checkInput(lookup(first.graph), request.input), 'input')
   const runId = parts.clock.id()
-  const fork = forkEvents(
+  const copy = forkEvents(
     source.id,
     events,
     point,
@@ -47,8 +61,13 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
     },
     lookup,
   )
-  if (!fork.ok) throw ApiError.of('invalid_fork', `${fork.message} No run was started.`)
-  await parts.admit(principal, lookup(fork.graph))
+  if (!copy.ok) throw ApiError.of('invalid_fork', `${copy.message} No run was started.`)
+  const { fork, graph } =
+    request.operations === undefined
+      ? { fork: copy, graph: lookup(copy.graph) }
+      : await patched(parts, copy, runId, request, lookup)
+  await parts.admit(principal, graph)
+  await parts.graphs.ensureStored(graph)
   const route = `POST /runs/${source.id}/fork`
   const outcome = await beginDurably(parts, {
     id: runId,
@@ -64,7 +83,7 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
           idempotency: {
             route,
             key: idempotencyKey,
-            bodyHash: bodyHash({ point, input: request.input, reason }),
+            bodyHash: bodyHash({ point, input: request.input, reason, operations: request.operations }),
           },
         }),
   })
@@ -74,6 +93,47 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
     parts.log.warn({ runId, error }, 'a fork could not be announced; its owner finds it within seconds')
   })
   return { id: runId, created: true }
+}
+
+/** The patch is judged on the run as the fork begins it; whatever is wrong with it starts no run. */
+async function patched(
+  parts: HandlerParts,
+  copy: Fork,
+  runId: string,
+  { principal: { workspace }, operations: given, reason = 'forked with a patch' }: ForkRequest,
+  graphs: GraphLookup,
+): Promise<{ fork: Fork; graph: Graph }> {
+  const operations = operationsOf(given)
+  const blobs = new Map<string, Json>()
+  let vars: JsonObject | undefined
+  for (;;) {
+    const context = { now: parts.clock.now(), types: parts.nodeTypes.current(), blobs }
+    const outcome = patchFork(copy, runId, { operations, reason, ...(vars ? { vars } : {}) }, context, graphs)
+    if (outcome.kind === 'refused') {
+      const { code, message, detail } = outcome.verdict
+      throw ApiError.refused(code, `${message} No run was started.`, detail)
+    }
+    if (outcome.kind === 'needs_blobs') {
+      for (const hash of outcome.hashes) blobs.set(hash, await readBlob(parts.store, workspace, hash))
+      continue
+    }
+    const { fork, graph } = outcome
+    const names = graph.variables.filter((name) => !Object.hasOwn(fork.started.vars, name))
+    if (names.length > 0 && vars === undefined) {
+      vars = await parts.store.variables.get({ workspace, names })
+      continue
+    }
+    for (const { text } of outcome.blobs) {
+      const at = parts.clock.now()
+      await parts.store.blobs.put({
+        workspace,
+        bytes: Buffer.from(text),
+        contentType: 'application/json',
+        at,
+      })
+    }
+    return { fork, graph }
+  }
 }
 
 async function readLog({ store }: HandlerParts, runId: string): Promise<RunEvent[]> {

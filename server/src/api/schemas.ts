@@ -233,6 +233,9 @@ export const forkBody = z.strictObject({
     .optional()
     .describe('a step that was reached: everything up to there is copied'),
   input: json.optional().describe('instead of the old run’s'),
+  operations: json
+    .optional()
+    .describe('RFC 6902 operations on the definition, applied before the fork begins; needs the role editor'),
   reason: z.string().max(2000).optional(),
 })
 

@@ -10,6 +10,8 @@ import { ApiError } from './errors.ts'
 /** Larger values leave the log. */
 export const MAX_INLINE_BYTES = 32 * 1024
 export const MAX_VALUE_BYTES = 16 * 1024 * 1024
+/** A patch under review is read from its blob by the coordinator, which reads no larger ones. */
+const MAX_OPERATIONS_BYTES = 1024 * 1024
 
 export interface ValueParts {
   readonly store: Store
@@ -60,10 +62,25 @@ export async function readOperations(
   workspace: string,
   operations: Json,
 ): Promise<Json> {
-  if (!isBlobRef(operations)) return operations
-  const blob = await store.blobs.get({ workspace, hash: operations.$blob })
-  if (!blob) throw new Error(`blob ${operations.$blob} is missing, although a log names it`)
+  return isBlobRef(operations) ? readBlob(store, workspace, operations.$blob) : operations
+}
+
+/** The JSON value in a blob that a log names. */
+export async function readBlob(store: Pick<Store, 'blobs'>, workspace: string, hash: string): Promise<Json> {
+  const blob = await store.blobs.get({ workspace, hash })
+  if (!blob) throw new Error(`blob ${hash} is missing, although a log names it`)
   return JSON.parse(Buffer.from(blob.bytes).toString('utf8')) as Json
+}
+
+/** Operations of a patch as they come in. */
+export function operationsOf(value: unknown): Json {
+  const operations = normaliseValue(value, 'operations')
+  const bytes = Buffer.byteLength(JSON.stringify(operations))
+  if (bytes <= MAX_OPERATIONS_BYTES) return operations
+  throw ApiError.of(
+    'value_too_large',
+    `The operations are ${bytes} bytes of JSON; at most ${MAX_OPERATIONS_BYTES} are taken. Send several smaller patches, or refer to large values by URL or blob.`,
+  )
 }
 
 async function requireBlobs(parts: ValueParts, workspace: string, value: Json): Promise<void> {

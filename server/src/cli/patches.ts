@@ -135,7 +135,11 @@ function resultLine({ paint }: Session, runId: string, outcome: Outcome | Propos
     : `applied  ${paint('dim', runId)}`
 }
 
-async function operationsOf(session: Session, { file, op }: ApplyOptions): Promise<Json> {
+/** The operations of `-f` or `--op`, which are options of every command that takes a patch. */
+export async function operationsOf(
+  session: Session,
+  { file, op }: Pick<ApplyOptions, 'file' | 'op'>,
+): Promise<Json> {
   if ((file === undefined) === (op.length === 0))
     throw new CliError(EXIT.invalid, 'Give the patch either by -f or by --op.')
   if (file === undefined) return op.map(readOperation)

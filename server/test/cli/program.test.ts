@@ -20,6 +20,7 @@ output: { text: "\${{ steps.greet.output.message }}", times: "\${{ input.times }
 `
 const FAILS = 'weft: 1\nname: fails\nnodes:\n  boom: { type: fail, with: { message: it broke } }\n'
 const ASKS = 'weft: 1\nname: asks\nnodes:\n  ask: { type: approval, with: { title: "Release it?" } }\n'
+const GUARDED = `${ASKS.replace('name: asks', 'name: guarded')}patches: { api: review }\n`
 const WAITS = 'weft: 1\nname: waits\nnodes:\n  wait: { type: wait, with: { message: paid } }\n'
 const BAD =
   'weft: 1\nname: bad\nnodes:\n  a: { type: lgo, with: { message: x } }\n  b: { type: log, needs: aa, with: { message: x } }\n'
@@ -41,6 +42,7 @@ beforeAll(async () => {
     hello: HELLO,
     fails: FAILS,
     asks: ASKS,
+    guarded: GUARDED,
     waits: WAITS,
     bad: BAD,
   })) {
@@ -395,6 +397,42 @@ describe('patches', () => {
     expect(listed.out).toMatch(/key:\S+ {2}note it\n · {2}ask.*\n \+ {2}note/)
     await cli('approve', id)
     expect((await cli('runs', 'get', id)).out).toContain('note')
+  })
+
+  test('wait for a review where the workflow wants it, and are drawn for whoever decides', async () => {
+    const { id } = JSON.parse((await cli('run', 'guarded.yaml', '--no-wait', '--json')).out)
+    const add = ['--op', 'add /nodes/note {"type":"log","needs":"ask","with":{"message":"paid"}}']
+    const proposed = await cli('patches', 'apply', id, ...add, '-m', 'note it')
+    expect([proposed.code, proposed.out]).toMatchObject([4, expect.stringContaining('under review  ')])
+    const review = /under review {2}(\S+)/.exec(proposed.out)?.[1] as string
+    expect((await cli('approvals', 'list', '--run', id)).out).toContain('Patch this run? note it')
+    const shown = await cli('approvals', 'get', review)
+    expect(shown.out).toContain(' +  note  log  + needs ask')
+    expect((await cli('why', id)).out).toContain('note it')
+    expect((await cli('approve', `${id}.1`)).code).toBe(0)
+    expect((await cli('approve', review)).out).toContain('approved')
+    expect((await cli('reject', review)).code).toBe(6)
+    expect((await cli('logs', id, '--follow')).out).toMatch(/patch proposed.*patch approved/s)
+    expect((await cli('patches', 'list', id)).out).toContain('(approved by key:')
+  })
+
+  test('can begin a fork', async () => {
+    const { id } = JSON.parse((await cli('run', 'fails.yaml', '--json')).out)
+    const forked = await cli(
+      'runs',
+      'fork',
+      id,
+      '--from',
+      'boom',
+      '--op',
+      'replace /nodes/boom/with/message "again"',
+      '--json',
+    )
+    expect(forked.code).toBe(0)
+    const { err, out } = await cli('logs', JSON.parse(forked.out).id, '--follow')
+    expect(out + err).toContain('again')
+    const wrong = await cli('runs', 'fork', id, '--from', 'boom', '--op', 'remove /nodes/boom')
+    expect([wrong.code, wrong.err]).toMatchObject([6, expect.stringContaining('patch_touches_reached')])
   })
 
   test('are asked for correctly', async () => {

@@ -1,4 +1,6 @@
 /** `POST /runs/{id}/fork`: a new run that goes on from where another one stood. */
+
+import { requireRole } from '../auth.ts'
 import type { Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import { forkRun } from '../fork.ts'
@@ -8,13 +10,14 @@ import { outcomeOf } from './run-shapes.ts'
 export function forkHandlers(parts: HandlerParts): Handlers<'forkRun'> {
   return {
     async forkRun({ principal, params, body, idempotencyKey }) {
-      const { atSeq, fromStep, input, reason } = body
+      const { atSeq, fromStep, input, reason, operations } = body
       if ((atSeq === undefined) === (fromStep === undefined)) {
         throw ApiError.of(
           'invalid_request',
           'The body must say where the fork begins, by exactly one of `atSeq` (an event’s number) and `fromStep` (a step that was reached). No run was started.',
         )
       }
+      if (operations !== undefined) requireRole(principal, 'editor', 'A fork with a patch')
       const source = await parts.reader.row(principal.workspace, params.id)
       const { id, created } = await forkRun(parts, {
         principal,
@@ -22,6 +25,7 @@ export function forkHandlers(parts: HandlerParts): Handlers<'forkRun'> {
         point: atSeq === undefined ? { fromStep: fromStep as string } : { atSeq },
         input,
         ...(reason === undefined ? {} : { reason }),
+        ...(operations === undefined ? {} : { operations }),
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       })
       if (created)

@@ -9,17 +9,14 @@ import type { RunRow } from '../../store/store.ts'
 import type { Answer, Call, Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
-import { normaliseValue, readOperations } from '../values.ts'
-
-/** A patch under review is read from its blob by the coordinator, which reads no larger ones. */
-const MAX_OPERATIONS_BYTES = 1024 * 1024
+import { operationsOf, readOperations } from '../values.ts'
 
 export function patchHandlers(parts: HandlerParts): Handlers<'patchRun' | 'listPatches'> {
   const { reader, store } = parts
   return {
     async patchRun(call) {
       const row = await reader.row(call.principal.workspace, call.params.id)
-      const operations = operationsOf(call)
+      const operations = operationsOf(call.body.operations)
       if (call.body.dryRun === true) return tryPatch(parts, row, call, operations)
       return parts.sendCommand({
         principal: call.principal,
@@ -58,16 +55,6 @@ export function patchHandlers(parts: HandlerParts): Handlers<'patchRun' | 'listP
       }
     },
   }
-}
-
-function operationsOf({ body }: Call<'patchRun'>): Json {
-  const operations = normaliseValue(body.operations, 'operations')
-  const bytes = Buffer.byteLength(JSON.stringify(operations))
-  if (bytes <= MAX_OPERATIONS_BYTES) return operations
-  throw ApiError.of(
-    'value_too_large',
-    `The operations are ${bytes} bytes of JSON; at most ${MAX_OPERATIONS_BYTES} are taken. Send several smaller patches, or refer to large values by URL or blob.`,
-  )
 }
 
 async function tryPatch(
