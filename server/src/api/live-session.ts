@@ -62,6 +62,7 @@ type Unsubscribe = Extract<LiveClientMessage, { type: 'unsubscribe' }>
 export class LiveSession {
   readonly #parts: SessionParts
   readonly #socket: WebSocket
+  readonly #stream: Duplex
   readonly #outlet: Outlet
   readonly #over = new AbortController()
   readonly #runs = new Map<string, AbortController>()
@@ -71,11 +72,13 @@ export class LiveSession {
   readonly #unhandled: string[] = []
   #isHandling = false
   #wasHeard = true
+  #isCorked = false
   #withdrawTimer: () => void = () => {}
 
   constructor(parts: SessionParts, connection: { readonly socket: WebSocket; readonly stream: Duplex }) {
     this.#parts = parts
     this.#socket = connection.socket
+    this.#stream = connection.stream
     this.#outlet = new Outlet(connection.stream, parts.clock)
   }
 
@@ -309,8 +312,18 @@ export class LiveSession {
     this.#write(JSON.stringify(message))
   }
 
+  /** What is written before the process turns to something else leaves in one call of the kernel, as HTTP's does. */
   #write(text: string): void {
-    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(text)
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (!this.#isCorked) {
+      this.#isCorked = true
+      this.#stream.cork()
+      process.nextTick(() => {
+        this.#isCorked = false
+        this.#stream.uncork()
+      })
+    }
+    this.#socket.send(text)
   }
 
   #close(code: number, reason: string): void {

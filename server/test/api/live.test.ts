@@ -1,7 +1,8 @@
 /** The live connection over a real socket: who may, what it tells, what it refuses, and readers who do not read. */
-import { get, request } from 'node:http'
+import { get, type IncomingMessage, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { liveServerMessage, MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS } from '../../src/api/live-messages.ts'
 import { MAX_UNREAD_BYTES } from '../../src/api/outlet.ts'
@@ -194,6 +195,42 @@ test('what cannot be understood is answered with what is wrong, and the connecti
   await client.next('pong')
 })
 
+test('whatever is sent is answered, and the connection stays', async () => {
+  const world = await startedWorld({ coordinator: false })
+  const client = await live(world)
+  const nearly = fc.record(
+    {
+      type: fc.oneof(fc.constantFrom('auth', 'subscribe', 'unsubscribe'), fc.string()),
+      token: fc.anything(),
+      runs: fc.anything(),
+      workspace: fc.anything(),
+      ref: fc.anything(),
+    },
+    { requiredKeys: [] },
+  )
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        fc.string(),
+        fc.json(),
+        nearly.map((value) => JSON.stringify(value)),
+      ),
+      async (text) => {
+        client.say(text)
+        client.say({ type: 'ping', ref: 'over' })
+        for (let isOver = false; !isOver; ) {
+          while (client.heard.length === 0) await turn()
+          const message = client.heard.shift()
+          expect(liveServerMessage.safeParse(message).error).toBeUndefined()
+          isOver = message?.type === 'pong'
+        }
+        expect(client.socket.readyState).toBe(client.socket.OPEN)
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
 test('another workspace’s run is not there, and the others of the message are followed', async () => {
   const world = await startedWorld()
   const own = await world.run(ASKS)
@@ -222,26 +259,38 @@ test('limits: subscriptions of a connection, bytes of a message', async () => {
   expect((await client.closed).code).toBe(1009)
 })
 
-test('a client that does not read costs bounded memory, is told so, and has the whole log in the end', async () => {
+/** Larger than the buffers of two sockets take, in all. */
+const FLOOD = { steps: 600, text: 'x'.repeat(30_000) }
+
+async function floodedWorld() {
   const world = await startedWorld()
-  // More than the buffers of two sockets take.
-  const STEPS = 600
   const connections: Socket[] = []
   world.api.app.server.on('connection', (socket) => connections.push(socket))
-  const text = 'x'.repeat(30_000)
-  const nodes = Object.fromEntries(
-    Array.from({ length: STEPS }, (_, index) => [`s${index}`, { type: 'act' }]),
-  )
-  const runId = await world.run(nodes)
+  const steps = Array.from({ length: FLOOD.steps }, (_, index) => [`s${index}`, { type: 'act' }])
+  const runId = await world.run(Object.fromEntries(steps))
+  return {
+    world,
+    runId,
+    /** Ends every step, and holds what the process has for a reader who does not read against the bound. */
+    async flood(): Promise<void> {
+      for (let left = FLOOD.steps; left > 0; left--) await world.complete(await world.take(), FLOOD.text)
+      await world.ended(runId)
+      const unread = Math.max(...connections.map(({ writableLength }) => writableLength))
+      expect(unread).toBeGreaterThan(MAX_UNREAD_BYTES)
+      expect(unread).toBeLessThan(MAX_UNREAD_BYTES + 2 * FLOOD.text.length)
+    },
+  }
+}
+
+const WHOLE_LOG = Array.from({ length: FLOOD.steps + 2 }, (_, index) => index + 1)
+
+test('a WebSocket that is not read costs bounded memory, is told so, and has the whole log in the end', async () => {
+  const { world, runId, flood } = await floodedWorld()
   const client = await live(world)
   client.say({ type: 'subscribe', runs: [{ id: runId }] })
-  await client.next('event')
+  await client.next('subscribed')
   client.socket.pause()
-  for (let left = STEPS; left > 0; left--) await world.complete(await world.take(), text)
-  await world.ended(runId)
-  const mostUnread = Math.max(...connections.map(({ writableLength }) => writableLength))
-  expect(mostUnread).toBeGreaterThan(MAX_UNREAD_BYTES)
-  expect(mostUnread).toBeLessThan(MAX_UNREAD_BYTES + 2 * text.length)
+  await flood()
   client.socket.resume()
   const seqs: number[] = []
   let missed = 0
@@ -251,11 +300,35 @@ test('a client that does not read costs bounded memory, is told so, and has the 
     if (message?.type === 'event') seqs.push(message.event.seq)
     if (message?.type === 'missed') {
       missed++
-      expect(message).toEqual({ type: 'missed', runId, fromSeq: (seqs.at(-1) ?? 1) + 1 })
+      expect(message).toEqual({ type: 'missed', runId, fromSeq: (seqs.at(-1) ?? 0) + 1 })
     }
     isOver = message?.type === 'ended'
   }
-  expect(seqs).toEqual(Array.from({ length: STEPS + 1 }, (_, index) => index + 2))
+  expect(seqs).toEqual(WHOLE_LOG)
+  expect(missed).toBeGreaterThan(0)
+})
+
+test('a stream that is not read costs bounded memory, is told so, and has the whole log in the end', async () => {
+  const { world, runId, flood } = await floodedWorld()
+  const headers = { authorization: `Bearer ${await world.key()}`, accept: 'text/event-stream' }
+  const response = await new Promise<IncomingMessage>((resolve) =>
+    get(`${world.api.url()}/runs/${runId}/events`, { headers, agent: false }, resolve),
+  )
+  await flood()
+  const seqs: number[] = []
+  let missed = 0
+  let rest = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    const blocks = (rest + chunk).split('\n\n')
+    rest = blocks.pop() as string
+    for (const block of blocks) {
+      if (block.startsWith('id: ')) seqs.push(Number(block.slice(4, block.indexOf('\n'))))
+      if (!block.startsWith('event: missed')) continue
+      missed++
+      expect(block).toContain(`{"fromSeq":${(seqs.at(-1) ?? 0) + 1}}`)
+    }
+  }
+  expect(seqs).toEqual(WHOLE_LOG)
   expect(missed).toBeGreaterThan(0)
 })
 
