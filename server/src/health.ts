@@ -2,7 +2,8 @@
  * Whether this process can work: what `/healthz` and `/readyz` answer, in every role.
  *
  * Ready does not depend on the transport between processes: submits, decisions and cancels are accepted while it is away
- * (R15), and a balancer that took every API process out would turn a delay into an outage. It is shown all the same.
+ * (R15), and a balancer that took every API process out would turn a delay into an outage. It is shown all the same:
+ * such a process is `degraded`.
  */
 import type { Clock } from './clock.ts'
 import type { Store } from './store/store.ts'
@@ -27,7 +28,7 @@ interface Dependency {
 }
 
 export interface Readiness {
-  readonly status: 'ready' | 'not_ready'
+  readonly status: 'ready' | 'degraded' | 'not_ready'
   readonly dependencies: Readonly<Record<string, Dependency>>
 }
 
@@ -63,8 +64,9 @@ export function createHealth({ store, transport, clock, version, roles, trouble 
       ])
       const reason = trouble()
       const runs = reason === null ? { ok: true } : { ok: false, error: reason }
+      const isServing = database.ok && (runs.ok || !lanes.ok) && !isStopping
       return {
-        status: database.ok && runs.ok && !isStopping ? 'ready' : 'not_ready',
+        status: !isServing ? 'not_ready' : lanes.ok ? 'ready' : 'degraded',
         dependencies: { database, transport: lanes, runs },
       }
     },

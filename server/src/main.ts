@@ -34,7 +34,7 @@ import { openStore } from './store/postgres.ts'
 import type { Store } from './store/store.ts'
 import { memoryTransport } from './transport/memory.ts'
 import { memoryRateLimiter, type RateLimiter } from './transport/rate-limiter.ts'
-import type { Transport } from './transport/transport.ts'
+import { LEASE_MS, type Transport } from './transport/transport.ts'
 import { createUpkeep, followDatabaseClock } from './upkeep.ts'
 import type { MasterKeys } from './vault/master-keys.ts'
 import type { Vault } from './vault/vault.ts'
@@ -42,8 +42,6 @@ import type { Vault } from './vault/vault.ts'
 export const VERSION: string = packageJson.version
 export const DEFAULT_WORKSPACE = 'default'
 const POOL_SIZE = 10
-/** Long for a worker of this process, which only misses it when it hangs; short for a program that was killed. */
-const LEASE_MS = 15_000
 
 export interface StartOptions {
   readonly clock?: SystemClock

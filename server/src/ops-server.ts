@@ -30,7 +30,7 @@ export function createOpsServer({ host, port, health, metrics }: OpsServerParts)
         return json(response, 200, health.live())
       case '/readyz': {
         const readiness = await health.ready(isStopping)
-        return json(response, readiness.status === 'ready' ? 200 : 503, readiness)
+        return json(response, readiness.status === 'not_ready' ? 503 : 200, readiness)
       }
       case '/metrics':
         response.writeHead(200, { 'content-type': metrics.contentType }).end(await metrics.text())

@@ -16,6 +16,7 @@ import {
 } from 'fastify'
 import type { Clock } from '../clock.ts'
 import type { Service } from '../service.ts'
+import { TransportUnavailable } from '../transport/transport.ts'
 import { Keys, requireRole } from './auth.ts'
 import { createBrowserCheck, isLoopback } from './browser.ts'
 import type { Answer, Call, Handlers, Principal } from './call.ts'
@@ -385,6 +386,12 @@ function problemOf(error: FastifyError): ApiError {
   }
   const { error: known } = storeFailure(error)
   if (known instanceof ApiError) return known
+  if ((error as unknown) instanceof TransportUnavailable) {
+    return ApiError.of('transport_unavailable', error.message, {
+      headers: { 'retry-after': '5' },
+      cause: error,
+    })
+  }
   return ApiError.of(
     'internal',
     'Something went wrong inside Weft. The server’s log has the details under this request id; runs that were accepted are safe.',

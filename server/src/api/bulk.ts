@@ -4,7 +4,9 @@
  * Invariant: a command's id follows from the verb, the run and the last event that the caller's page saw. Repeating a
  * call that was cut off, or sending it twice at once, adds nothing; a run that has moved on since takes a new command.
  */
+
 import type { Command } from '@weft/engine'
+import { announce } from './announce.ts'
 import type { Principal } from './call.ts'
 import type { CommandParts } from './commands.ts'
 
@@ -40,13 +42,9 @@ export async function sendToAll(parts: CommandParts, request: BulkRequest): Prom
       }),
     )
   }
-  parts.transport.signals
-    .send(queued.map((runId) => ({ runId, signal: { kind: 'look' } })))
-    .catch((error: unknown) => {
-      parts.log.warn(
-        { error },
-        'commands could not be announced; the runs’ owners find them by their wake time',
-      )
-    })
+  announce(
+    parts,
+    queued.map((runId) => ({ runId, signal: { kind: 'look' } })),
+  )
   return queued.length
 }

@@ -4,11 +4,13 @@
  * Invariant: whatever is answered was durable before. A verdict that does not come in time is answered as 202 with the
  * command's id; the command still counts, once.
  */
+
 import { type Command, isObject, type Json, type Verdict } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
+import { announce } from './announce.ts'
 import type { Answer, Principal } from './call.ts'
 import { ApiError } from './errors.ts'
 import { remember } from './idempotency.ts'
@@ -51,14 +53,7 @@ export function createSendCommand(parts: CommandParts): SendCommand {
       })
       if (outcome.kind === 'no_run') throw runNotFound(request.runId)
       if (outcome.kind === 'exists' && outcome.verdict) return answerOf(commandId, outcome.verdict)
-      parts.transport.signals
-        .send([{ runId: request.runId, signal: { kind: 'look' } }])
-        .catch((error: unknown) => {
-          parts.log.warn(
-            { runId: request.runId, error },
-            'a command could not be announced; the run’s owner finds it by its wake time',
-          )
-        })
+      announce(parts, [{ runId: request.runId, signal: { kind: 'look' } }])
       const verdict = await waiter.verdict()
       return verdict ? answerOf(commandId, verdict) : { status: 202, body: { commandId } }
     } finally {

@@ -60,6 +60,7 @@ export const PROBLEMS = {
   store_unavailable: [503, 'The database does not answer'],
   store_busy: [503, 'The database gave the statement up'],
   disk_full: [503, 'The database’s disk is full'],
+  transport_unavailable: [503, 'The transport does not answer'],
   outcome_unknown: [503, 'It is not known whether the run was stored'],
   stopping: [503, 'This server is stopping'],
 } as const satisfies Record<string, readonly [number, string]>

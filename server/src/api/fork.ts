@@ -14,6 +14,7 @@ import {
   type RunEvent,
 } from '@weft/engine'
 import type { RunRow } from '../store/store.ts'
+import { announce } from './announce.ts'
 import type { Principal } from './call.ts'
 import { ApiError } from './errors.ts'
 import { bodyHash, keyReused } from './idempotency.ts'
@@ -89,9 +90,7 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
   })
   if (outcome.kind === 'key_reused') throw keyReused(idempotencyKey ?? '', route)
   if (outcome.kind === 'exists' && outcome.runId !== runId) return { id: outcome.runId, created: false }
-  parts.transport.signals.send([{ runId, signal: { kind: 'look' } }]).catch((error: unknown) => {
-    parts.log.warn({ runId, error }, 'a fork could not be announced; its owner finds it within seconds')
-  })
+  announce(parts, [{ runId, signal: { kind: 'look' } }])
   return { id: runId, created: true }
 }
 

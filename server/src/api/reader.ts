@@ -9,7 +9,7 @@ import { evolve, fold, type Graph, type RunEvent, type RunState, taskId } from '
 import { LRUCache } from 'lru-cache'
 import type { GraphCatalog } from '../graphs.ts'
 import type { RunRow, Store, StoredEvent } from '../store/store.ts'
-import type { Transport } from '../transport/transport.ts'
+import { type Transport, TransportUnavailable } from '../transport/transport.ts'
 import { runNotFound } from './commands.ts'
 
 const EVENTS_PER_PAGE = 1000
@@ -68,10 +68,20 @@ export class RunReader {
       }
     }
     if (keys.size === 0) return () => false
-    const held = await this.#parts.transport.tasks.inspect([...keys.keys()])
+    const held = await this.#held([...keys.keys()])
     const taken = new Set<string>()
     for (const [id, how] of held) if (how === 'taken') taken.add(keys.get(id) as string)
     return (key) => taken.has(key)
+  }
+
+  /** While the transport is away nobody can tell who holds what: the run is shown as the log has it. */
+  async #held(taskIds: readonly string[]): Promise<ReadonlyMap<string, 'queued' | 'taken'>> {
+    try {
+      return await this.#parts.transport.tasks.inspect(taskIds)
+    } catch (error) {
+      if (error instanceof TransportUnavailable) return new Map()
+      throw error
+    }
   }
 
   async #extend(id: string, known: RunState | undefined): Promise<RunState> {

@@ -650,7 +650,9 @@ export const health = z.object({
   roles: z.array(z.string()).describe('what this process does'),
 })
 export const readiness = z.object({
-  status: z.enum(['ready', 'not_ready']),
+  status: z
+    .enum(['ready', 'degraded', 'not_ready'])
+    .describe('degraded: requests are accepted, and steps wait for the transport'),
   dependencies: z.record(
     z.string(),
     z.object({ ok: z.boolean(), ms: z.number().optional(), error: z.string().optional() }),

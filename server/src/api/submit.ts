@@ -4,12 +4,14 @@
  * Invariants: an id is answered only once the run is durable, and a run that is durable is never answered as refused;
  * when the outcome of the commit is unknown, the same id is begun again, which is either a no-op or the commit (R15).
  */
+
 import { checkAgainstSchema, type Graph, type Json, type JsonObject, type RunEvent } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { BeginOutcome, NewRun, Store } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
+import { announce } from './announce.ts'
 import type { Definitions, Document } from './definitions.ts'
 import { ApiError, summarise } from './errors.ts'
 import { bodyHash, keyReused } from './idempotency.ts'
@@ -86,14 +88,7 @@ export function createSubmit(parts: SubmitParts): Submit {
     }
     if (outcome.kind === 'exists' && outcome.runId !== runId) return { id: outcome.runId, created: false }
     // The owner finds the run by its wake time if this is lost: it hurries, nothing more (R6).
-    parts.transport.signals
-      .send([{ runId, signal: { kind: 'begun', workspace, started } }])
-      .catch((error: unknown) => {
-        parts.log.warn(
-          { runId, error },
-          'a new run could not be announced; its owner finds it within seconds',
-        )
-      })
+    announce(parts, [{ runId, signal: { kind: 'begun', workspace, started } }])
     return { id: runId, created: true }
   }
 }

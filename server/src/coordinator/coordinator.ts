@@ -13,13 +13,13 @@ import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
 import type { Service } from '../service.ts'
 import type { OwnerSession, Store } from '../store/store.ts'
-import type { Transport } from '../transport/transport.ts'
+import { HEARTBEAT_INTERVAL_MS, type Transport } from '../transport/transport.ts'
 import { pause } from './commit.ts'
 import { ENGINE, type Engine } from './engine.ts'
 import { Membership } from './membership.ts'
 import { ALL_PARTITIONS, claimEverything } from './ownership.ts'
 import { Pipeline } from './pipeline.ts'
-import { SWEEP_INTERVAL_MS, sweep } from './sweep.ts'
+import { restore, SWEEP_INTERVAL_MS, sweep } from './sweep.ts'
 import { DRAIN_MS, Tenure } from './tenure.ts'
 import { Trouble } from './trouble.ts'
 
@@ -70,6 +70,7 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
   let starting: Promise<void> | null = null
   let stopping: Promise<void> | null = null
   let cancelSweep: (() => void) | null = null
+  let cancelRestore: (() => void) | null = null
   /** Of the session that is attached to the pipeline. */
   let current: Membership | null = null
   /** A session that is open and does not own its share yet, and the work on it. */
@@ -90,6 +91,9 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
   })
   const tenureParts = { transport, clock, log, pipeline, trouble, takes }
   const upkeep = { transport, clock, pipeline, trouble }
+
+  // Workers get one heartbeat to register what they perform: only what nobody holds is handed out again (R5).
+  transport.onWiped(() => restoreAfter(HEARTBEAT_INTERVAL_MS))
 
   const isOwning = (): boolean => life.kind === 'owning'
 
@@ -155,6 +159,22 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
     }
   }
 
+  function restoreAfter(delayMs: number): void {
+    cancelRestore?.()
+    cancelRestore = clock.after(delayMs, () => {
+      // Who takes partitions publishes what their runs are owed anyway.
+      if (life.kind !== 'owning') return
+      const { session, partitions } = life.tenure
+      restore(upkeep, session, [...partitions]).then(
+        (runs) => log.info({ runs }, `what ${runs} unfinished runs are owed is published again`),
+        (error: unknown) => {
+          trouble.began('sweep', error)
+          restoreAfter(SWEEP_INTERVAL_MS)
+        },
+      )
+    })
+  }
+
   function scheduleSweep(delayMs: number): void {
     cancelSweep = clock.after(delayMs, () => {
       void turn().then((next) => {
@@ -182,6 +202,7 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
     epoch++
     stopped.resolve()
     cancelSweep?.()
+    cancelRestore?.()
     const before = life
     // A session that breaks from here on is not taken up again.
     life = { kind: 'stopped' }

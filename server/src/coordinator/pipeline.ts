@@ -217,6 +217,11 @@ export class Pipeline {
     this.#alarm.set(runId, at)
   }
 
+  /** What this run owes may not be in the lanes; `republish` sees to it. */
+  owes(runId: string): void {
+    this.#unpublished.add(runId)
+  }
+
   /** Owed effects whose publishing failed are tried again. */
   republish(): void {
     const runIds = [...this.#unpublished]
@@ -227,6 +232,10 @@ export class Pipeline {
       else if (slot?.state) this.#unpublished.add(runId)
       else this.accept(runId, localItem({ kind: 'look' }))
     }
+  }
+
+  /** Forgets what is too old to matter. */
+  tidy(): void {
     this.#states.prune(this.#parts.clock.now())
     this.#parts.metrics.states(this.#states.size, this.#states.bytes)
   }

@@ -30,12 +30,14 @@ export async function sweep(
   session: OwnerSession,
   partitions: readonly number[],
 ): Promise<number> {
-  try {
-    await transport.tasks.reap()
-    trouble.over('transport')
-  } catch (error) {
-    trouble.began('transport', error)
-  }
+  const answers = await transport.tasks.reap().then(
+    () => true,
+    (error: unknown) => {
+      trouble.began('transport', error)
+      return false
+    },
+  )
+  if (answers) trouble.over('transport')
   const now = clock.now()
   // What comes due before the next sweep is left to the alarm.
   const due = await session.due({ partitions, now: now + ALARM_HORIZON_MS, limit: PAGE })
@@ -43,7 +45,8 @@ export async function sweep(
     if (wakeAt <= now) pipeline.due(runId, wakeAt)
     else pipeline.near(runId, wakeAt)
   }
-  pipeline.republish()
+  if (answers) pipeline.republish()
+  pipeline.tidy()
   pipeline.pump()
   const last = due.at(-1)
   return due.length === PAGE && last && last.wakeAt <= now ? FULL_SWEEP_INTERVAL_MS : SWEEP_INTERVAL_MS
@@ -58,9 +61,28 @@ export async function recover(
   session: OwnerSession,
   partitions: readonly number[],
 ): Promise<number> {
-  const horizon = clock.now() + MAX_DEADMAN_MS + ALARM_HORIZON_MS
-  const owed = await session.due({ partitions, now: horizon, limit: RECOVERY_PAGE })
+  const owed = await owedRuns(clock, session, partitions)
   for (const { runId, wakeAt } of owed) pipeline.due(runId, wakeAt)
   pipeline.pump()
   return owed.length
 }
+
+/** What the lanes held is gone: what every owned run is owed is published again (R5). */
+export async function restore(
+  { clock, pipeline }: Pick<SweepParts, 'clock' | 'pipeline'>,
+  session: OwnerSession,
+  partitions: readonly number[],
+): Promise<number> {
+  const owed = await owedRuns(clock, session, partitions)
+  for (const { runId } of owed) pipeline.owes(runId)
+  pipeline.republish()
+  pipeline.pump()
+  return owed.length
+}
+
+const owedRuns = (clock: Clock, session: OwnerSession, partitions: readonly number[]) =>
+  session.due({
+    partitions,
+    now: clock.now() + MAX_DEADMAN_MS + ALARM_HORIZON_MS,
+    limit: RECOVERY_PAGE,
+  })

@@ -4,17 +4,14 @@
 import type { Clock } from '../clock.ts'
 import { memorySignals } from './memory-signals.ts'
 import { memoryTasks } from './memory-tasks.ts'
-import type { LiveLane, LiveMessage, Transport } from './transport.ts'
-
-/** Worker and lane share a process, so that a lease only runs out when something in it hangs. */
-const DEFAULT_LEASE_MS = 15_000
+import { LEASE_MS, type LiveLane, type LiveMessage, type Transport } from './transport.ts'
 
 export function memoryTransport(options: { readonly clock: Clock; readonly leaseMs?: number }): Transport {
   const live = memoryLive()
   const signals = memorySignals()
   const tasks = memoryTasks({
     clock: options.clock,
-    leaseMs: options.leaseMs ?? DEFAULT_LEASE_MS,
+    leaseMs: options.leaseMs ?? LEASE_MS,
     signals,
     live,
   })

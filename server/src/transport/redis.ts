@@ -41,18 +41,25 @@ export async function redisTransport(options: RedisOptions): Promise<RedisTransp
   const wipes = new Wipes({ link, keys, clock, log })
   wipes.on(() => {
     signals.forget()
-    tasks.wake()
+    tasks.wake(null)
   })
 
   const { subscriber } = link
   subscriber.on('message', (channel: string, text: string) => {
-    if (channel === keys.wake) tasks.wake()
+    if (channel === keys.wake) tasks.wake(text)
     else live.heard(text)
   })
-  // What was said while the channel was down is not said again.
-  subscriber.on('ready', () => tasks.wake())
-  try {
+  const join = async (): Promise<void> => {
     await subscriber.subscribe(keys.wake, keys.live)
+    live.joined()
+    // What was said while the channel was down is not said again.
+    tasks.wake(null)
+  }
+  subscriber.on('ready', () => {
+    join().catch(() => {}) // the connection is gone again
+  })
+  try {
+    await join()
     await wipes.start()
   } catch (error) {
     link.close()
@@ -67,7 +74,7 @@ export async function redisTransport(options: RedisOptions): Promise<RedisTransp
     onWiped: (listener) => wipes.on(listener),
     async close() {
       wipes.close()
-      tasks.close()
+      await tasks.close()
       signals.close()
       link.close()
     },

@@ -157,6 +157,11 @@ export class TransportUnavailable extends Error {
   }
 }
 
+/** How long a worker may be silent before its tasks are lost. */
+export const LEASE_MS = 15_000
+/** Who holds tasks beats at least this often. */
+export const HEARTBEAT_INTERVAL_MS = LEASE_MS / 3
+
 export const PARTITIONS = 16
 
 /** The partition of a run, fixed at its creation: by the last hexadecimal digit of its id (R4). */

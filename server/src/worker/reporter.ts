@@ -6,7 +6,7 @@
 import type { Signal } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import type { TaskLane } from '../transport/transport.ts'
+import { type TaskLane, TransportUnavailable } from '../transport/transport.ts'
 
 export interface Result {
   readonly taskId: string
@@ -48,10 +48,12 @@ export class Reporter {
       try {
         await this.#tasks.report(results)
       } catch (error) {
-        this.#log.warn(
-          { error, results: results.length },
-          'results of attempts could not be sent; trying again',
-        )
+        // A transport that is away says so itself, once, and not at each try.
+        if (!(error instanceof TransportUnavailable))
+          this.#log.warn(
+            { error, results: results.length },
+            'results of attempts could not be sent; trying again',
+          )
         this.#gathered = [...results, ...this.#gathered]
         await new Promise<void>((resolve) => this.#clock.after(PAUSE_AFTER_FAILURE_MS, resolve))
       }

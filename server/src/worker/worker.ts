@@ -16,7 +16,7 @@ import type { Log } from '../log.ts'
 import type { NodeRegistry } from '../nodes/registry.ts'
 import type { Service } from '../service.ts'
 import type { Store } from '../store/store.ts'
-import type { Transport } from '../transport/transport.ts'
+import { type Transport, TransportUnavailable } from '../transport/transport.ts'
 import { Attempt, type AttemptMeans } from './attempt.ts'
 import { workerBlobs } from './blobs.ts'
 import { configResolver } from './config.ts'
@@ -132,10 +132,15 @@ export function createWorker(parts: WorkerParts): Worker {
       const taken = await tasks.take(name, capacity, signal)
       return taken.map(({ task }) => task)
     } catch (error) {
-      log.warn({ error }, 'no tasks could be taken; trying again')
+      complain(error, 'no tasks could be taken; trying again')
       await pause(PAUSE_AFTER_FAILURE_MS)
       return []
     }
+  }
+
+  /** A transport that is away says so itself, once, and not at each try. */
+  function complain(error: unknown, sentence: string): void {
+    if (!(error instanceof TransportUnavailable)) log.warn({ error }, sentence)
   }
 
   const pause = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))
@@ -214,7 +219,7 @@ export function createWorker(parts: WorkerParts): Worker {
   function heartbeatLater(): void {
     withdrawHeartbeat = clock.after(HEARTBEAT_EVERY_MS, () => {
       heartbeat()
-        .catch((error) => log.warn({ error }, 'a heartbeat failed'))
+        .catch((error) => complain(error, 'a heartbeat failed'))
         .finally(() => {
           if (state.kind !== 'idle') heartbeatLater()
         })

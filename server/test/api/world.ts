@@ -122,9 +122,10 @@ export class ApiWorld {
       clock,
       log,
     })
+    const seen = settings.store?.(store) ?? store
     this.api = createApi({
       settings: { host: '127.0.0.1', port: 0, version: '0.0.0', corsOrigins: settings.corsOrigins ?? [] },
-      store: settings.store?.(store) ?? store,
+      store: seen,
       transport: this.transport,
       clock,
       log,
@@ -135,7 +136,7 @@ export class ApiWorld {
       nodeTypes: { current, served: async () => new Set(['log', ...externalTasks.served()]) },
       externalTasks,
       health: createHealth({
-        store,
+        store: seen,
         transport: this.transport,
         clock,
         version: '0.0.0',

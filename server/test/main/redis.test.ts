@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { pino } from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
@@ -37,15 +38,50 @@ async function redisServer(...settings: string[]): Promise<RedisServer> {
   return server
 }
 
-async function run(weft: Weft, message: string): Promise<unknown> {
-  const definition = { weft: 1, name: 'hello', nodes: { greet: { type: 'log', with: { message } } } }
-  const response = await fetch(`${weft.url}/api/v1/runs?wait=30s`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${weft.apiKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ definition }),
-  })
-  return response.json()
+interface Told {
+  readonly status: number
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the API answers
+  readonly body: any
 }
+
+async function ask(weft: Weft, method: string, path: string, body?: unknown): Promise<Told> {
+  const response = await fetch(`${weft.url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${weft.apiKey}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  return { status: response.status, body: await response.json() }
+}
+
+const workflow = (nodes: object) => ({ definition: { weft: 1, name: 'tested', nodes } })
+const greeting = (message: string) => workflow({ greet: { type: 'log', with: { message } } })
+const APPROVAL = workflow({ ask: { type: 'approval', with: { title: 'Go on?' } } })
+
+const run = async (weft: Weft, message: string): Promise<unknown> =>
+  (await ask(weft, 'POST', '/api/v1/runs?wait=30s', greeting(message))).body
+
+async function begin(weft: Weft, body: object): Promise<string> {
+  const { status, body: answer } = await ask(weft, 'POST', '/api/v1/runs', body)
+  expect(status).toBe(202)
+  return answer.id
+}
+
+/** Looks until it is so. */
+async function until<Value>(look: () => Promise<Value>, isSo: (value: Value) => boolean): Promise<Value> {
+  for (;;) {
+    const value = await look()
+    if (isSo(value)) return value
+    await pause(50)
+  }
+}
+
+const statusOf = async (weft: Weft, id: string): Promise<string> =>
+  (await ask(weft, 'GET', `/api/v1/runs/${id}`)).body.status
+const reaches = (weft: Weft, id: string, status: string): Promise<string> =>
+  until(
+    () => statusOf(weft, id),
+    (found) => found === status,
+  )
 
 describe.skipIf(redisUrl === null)('on Redis', () => {
   test('two installations on one server do not take each other’s tasks', async () => {
@@ -68,6 +104,41 @@ describe.skipIf(redisUrl === null)('on Redis', () => {
     await expect(start({ WEFT_REDIS_URL: `redis://:wrong-one@127.0.0.1:${port}` })).rejects.toThrow(
       /^(?!.*wrong-one).*refuses the user name or the password/,
     )
+  })
+
+  test('without Redis submits, decisions and cancels are accepted, and all goes on when it is back', async () => {
+    const redis = await redisServer()
+    const weft = await start({ WEFT_REDIS_URL: redis.url })
+    const [decided, cancelled] = [await begin(weft, APPROVAL), await begin(weft, APPROVAL)]
+    await Promise.all([reaches(weft, decided, 'waiting'), reaches(weft, cancelled, 'waiting')])
+    await redis.kill()
+
+    const submitted = await begin(weft, greeting('later'))
+    const { body: approvals } = await ask(weft, 'GET', '/api/v1/approvals')
+    const answers = [
+      await ask(
+        weft,
+        'POST',
+        `/api/v1/approvals/${approvals.items.find(({ runId }: { runId: string }) => runId === decided).id}/decide`,
+        { decision: 'approve' },
+      ),
+      await ask(weft, 'POST', `/api/v1/runs/${cancelled}/cancel`, {}),
+    ]
+    for (const { status, body } of answers) expect([status, body.accepted]).toEqual([200, true])
+    await Promise.all([reaches(weft, decided, 'completed'), reaches(weft, cancelled, 'cancelled')])
+    const ready = await until(
+      () => ask(weft, 'GET', '/readyz'),
+      ({ body }) => body.status === 'degraded',
+    )
+    expect(ready).toMatchObject({ status: 200, body: { dependencies: { transport: { ok: false } } } })
+    expect((await ask(weft, 'POST', '/api/v1/tasks/claim', { worker: 'w', types: ['none'] })).status).toBe(
+      422,
+    )
+
+    await redis.start()
+    await reaches(weft, submitted, 'completed')
+    expect((await ask(weft, 'GET', '/readyz')).body.status).toBe('ready')
+    expect(await run(weft, 'again')).toMatchObject({ status: 'completed' })
   })
 
   test('refuses a server that throws tasks away, and one that is not there, with a sentence', async () => {

@@ -8,6 +8,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { freePort } from './free-port.ts'
 import { findRedis } from './programs.ts'
 
@@ -93,6 +94,16 @@ export class RedisServer {
     this.#child?.kill('SIGKILL')
     await this.#ended
     this.#child = null
+  }
+
+  /** One command, on a connection of its own. */
+  async command(name: string, ...args: string[]): Promise<unknown> {
+    const client = new Redis(this.url)
+    try {
+      return await client.call(name, ...args)
+    } finally {
+      client.disconnect()
+    }
   }
 
   freeze(): void {

@@ -4,15 +4,18 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 /** What one connection's bytes mean to the test; made anew for each connection. */
 export interface Watcher {
-  /** From whoever connected. */
-  request?(bytes: Buffer): void
+  /** From whoever connected. `drop`: they vanish, and the connection stands. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most only look
+  request?(bytes: Buffer): 'drop' | void
   /** From whom it connected to. `cut`: these bytes are not passed on, and both sides lose the connection. */
-  answer(bytes: Buffer): 'pass' | 'cut'
+  answer(bytes: Buffer): 'pass' | 'drop' | 'cut'
 }
 
 export interface TcpProxy {
   readonly port: number
   readonly cuts: number
+  /** Cuts every connection that there is. */
+  cutAll(): void
   close(): void
 }
 
@@ -32,12 +35,12 @@ export async function tcpProxy(port: number, watch: () => Watcher): Promise<TcpP
       })
     }
     client.on('data', (bytes) => {
-      watcher.request?.(bytes)
-      server.write(bytes)
+      if (watcher.request?.(bytes) !== 'drop') server.write(bytes)
     })
     server.on('data', (bytes) => {
-      if (watcher.answer(bytes) === 'pass') client.write(bytes)
-      else {
+      const verdict = watcher.answer(bytes)
+      if (verdict === 'pass') client.write(bytes)
+      else if (verdict === 'cut') {
         cuts++
         client.destroy()
       }
@@ -45,13 +48,17 @@ export async function tcpProxy(port: number, watch: () => Watcher): Promise<TcpP
   })
   proxy.listen(0, '127.0.0.1')
   await once(proxy, 'listening')
+  const cutAll = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
   return {
     port: (proxy.address() as AddressInfo).port,
     get cuts() {
       return cuts
     },
+    cutAll,
     close() {
-      for (const socket of sockets) socket.destroy()
+      cutAll()
       proxy.close()
     },
   }

@@ -45,7 +45,7 @@ export function opsHandlers(
         store.describe(),
         store.runs.counts(),
         store.coordinators.list(),
-        transport.tasks.depth(),
+        transport.tasks.depth().catch(() => []), // what is wrong with it stands under /readyz
       ])
       return {
         status: 200,
@@ -68,7 +68,7 @@ export function opsHandlers(
     health: () => ({ status: 200, body: health.live() }),
     async ready() {
       const body = await health.ready(parts.stopping.aborted)
-      return { status: body.status === 'ready' ? 200 : 503, body }
+      return { status: body.status === 'not_ready' ? 503 : 200, body }
     },
     async metrics() {
       return { status: 200, body: await metrics.text(), headers: { 'content-type': metrics.contentType } }

@@ -1,5 +1,7 @@
 /** Runs: what there is, what happened, why it is not moving, and the commands. */
+
 import { type Command, explain, type Graph, type RunState, viewRun } from '@weft/engine'
+import { announce } from '../announce.ts'
 import type { Answer, Call, Handlers } from '../call.ts'
 import type { RouteName } from '../contract.ts'
 import { ApiError } from '../errors.ts'
@@ -157,7 +159,7 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
           'command_refused',
           `Run ${id} is not stuck, so there is nothing to recover. GET /runs/${id}/why says what it waits for.`,
         )
-      await parts.transport.signals.send([{ runId: id, signal: { kind: 'look' } }])
+      announce(parts, [{ runId: id, signal: { kind: 'look' } }])
       return { status: 200, body: summaryOf(await reader.row(principal.workspace, id)) }
     },
   }

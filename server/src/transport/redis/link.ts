@@ -48,6 +48,7 @@ export async function openLink(url: string, log: Log): Promise<Link> {
     protocol: 2,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_TIMEOUT_MS,
     socketTimeout: SILENCE_MS,

@@ -1,6 +1,9 @@
 /**
  * The live lane on Redis: one channel, fire and forget. A message reaches the listeners of this process by itself, and
- * those of the others through the server, which does not bring a process its own messages back to read.
+ * those of the others through the server.
+ *
+ * A process that is alone on the channel sends nothing: the answer to what it sent last says so. Whoever comes says
+ * hello, and is sent everything from then on.
  */
 import type { LiveLane, LiveMessage } from '../transport.ts'
 import { Gathering } from './gathering.ts'
@@ -12,7 +15,9 @@ const MAX_PER_CALL = 1_000
 const MAX_WAITING = 20_000
 
 export interface RedisLive extends LiveLane {
-  /** A message of the channel. */
+  /** The channel was subscribed to, for the first time or again. */
+  joined(): void
+  /** Something was said on the channel. */
   heard(text: string): void
 }
 
@@ -24,11 +29,18 @@ export function redisLive(lane: {
 }): RedisLive {
   const { link, keys, sender } = lane
   const listeners = new Set<(message: LiveMessage) => void>()
-  const publishing = new Gathering<LiveMessage>(
-    (messages) => link.call((redis) => redis.publish(keys.live, sender + JSON.stringify(messages))),
-    MAX_PER_CALL,
-  )
+  const publishing = new Gathering<LiveMessage>(send, MAX_PER_CALL)
   let waiting = 0
+  let isAlone = false
+  /** Hellos of others: an answer from before one says nothing. */
+  let hellos = 0
+
+  async function send(messages: readonly LiveMessage[]): Promise<void> {
+    const before = hellos
+    const text = sender + JSON.stringify(messages)
+    const receivers = await link.call((redis) => redis.publish(keys.live, text))
+    if (hellos === before) isAlone = receivers <= 1
+  }
 
   function tell(messages: readonly LiveMessage[]): void {
     for (const listener of listeners) {
@@ -46,7 +58,7 @@ export function redisLive(lane: {
   return {
     publish(messages) {
       tell(messages)
-      if (waiting > MAX_WAITING) return
+      if (isAlone || waiting > MAX_WAITING) return
       waiting += messages.length
       const over = (): void => {
         waiting -= messages.length
@@ -59,9 +71,15 @@ export function redisLive(lane: {
       listeners.add(own)
       return () => void listeners.delete(own)
     },
+    joined() {
+      // Also when this process only missed others: they may have come meanwhile.
+      send([]).catch(() => {})
+    },
     heard(text) {
-      if (text.startsWith(sender) || listeners.size === 0) return
-      tell(JSON.parse(text.slice(sender.length)) as LiveMessage[])
+      if (text.startsWith(sender)) return
+      hellos++
+      isAlone = false
+      if (listeners.size > 0) tell(JSON.parse(text.slice(sender.length)) as LiveMessage[])
     },
   }
 }

@@ -6,7 +6,6 @@
  * 1. A task id is held once: queued, or taken by one worker (R5). Every change is one script.
  * 2. What a call of `take` took and could not bring home is given back before the next one (R7: no attempt is lost by
  *    a connection).
- * 3. Whoever waits looks again when a queue stops being empty, when the channel may have missed that, and now and then.
  */
 import type { Task } from '@weft/engine'
 import type { Clock } from '../../clock.ts'
@@ -15,14 +14,13 @@ import { Gathering } from './gathering.ts'
 import type { Keys } from './keys.ts'
 import type { Link } from './link.ts'
 import { Script } from './script.ts'
+import { type Capacity, Taking } from './taking.ts'
 
 /** As in memory: a halt is kept while the lane holds a task of the run, and for this long after. */
 const HALT_KEPT_MS = 60_000
 const LOST_KEPT_MS = 5 * 60_000
 /** Tasks in one script: some milliseconds of the server. */
 const MAX_PER_CALL = 500
-/** Should a wake-up be lost, nobody waits longer than this. */
-const LOOK_AGAIN_MS = 1_000
 
 const PUBLISH = new Script('publish')
 const TAKE = new Script('take')
@@ -37,9 +35,10 @@ const INSPECT = new Script('inspect')
 const DEPTH = new Script('depth')
 
 export interface RedisTasks extends TaskLane {
-  /** Everybody who waits looks again. */
-  wake(): void
-  close(): void
+  /** A queue of this type may hold something; `null`: any may. */
+  wake(type: string | null): void
+  /** Ends every wait, and gives back what is at hand. */
+  close(): Promise<void>
 }
 
 type Results = Parameters<TaskLane['report']>[0]
@@ -56,14 +55,15 @@ export function redisTasks(lane: {
   const run = (script: Script, args: readonly (string | number)[]): Promise<unknown> =>
     link.call((redis) => script.run(redis, [prefix, ...args]))
 
-  const publishing = new Gathering<Task>(
-    (tasks) =>
-      run(
-        PUBLISH,
-        tasks.flatMap((task) => [task.type, task.id, JSON.stringify(task)]),
-      ),
-    MAX_PER_CALL,
-  )
+  const publishing = new Gathering<Task>((tasks) => {
+    const published = run(
+      PUBLISH,
+      tasks.flatMap((task) => [task.type, task.id, JSON.stringify(task)]),
+    )
+    // Who waits in this process need not wait for the channel: what it sends now is read right after the publish.
+    for (const type of new Set(tasks.map((task) => task.type))) taking.wake(type)
+    return published
+  }, MAX_PER_CALL)
   const reporting = new Gathering<Results[number]>(
     (results) =>
       run(
@@ -72,21 +72,12 @@ export function redisTasks(lane: {
       ),
     MAX_PER_CALL,
   )
-  /** Looks that are due; see 3. */
-  const waiting = new Set<() => void>()
-  let wakes = 0
   /** Tokens of takes whose answer never came; see 2. */
   let unconfirmed: string[] = []
   const process = clock.token(6)
   let takes = 0
-  let isClosed = false
 
-  function wake(): void {
-    wakes++
-    for (const look of waiting) look()
-  }
-
-  async function takeNow(worker: string, capacity: ReadonlyMap<string, number>): Promise<TakenTask[]> {
+  async function takeNow(worker: string, capacity: Capacity): Promise<TakenTask[]> {
     if (unconfirmed.length > 0) {
       const tokens = unconfirmed
       await run(RELEASE, tokens)
@@ -109,34 +100,17 @@ export function redisTasks(lane: {
     }
   }
 
-  /** Until a wake-up, or for a while, or until `signal` aborts. */
-  function nextLook(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        waiting.delete(look)
-        signal.removeEventListener('abort', look)
-        withdraw()
-        resolve()
-      }
-      const withdraw = clock.after(LOOK_AGAIN_MS, look)
-      waiting.add(look)
-      signal.addEventListener('abort', look)
-    })
+  const handBack = async (taskIds: readonly string[]): Promise<void> => {
+    if (taskIds.length > 0) await run(HAND_BACK, taskIds)
   }
 
+  const taking = new Taking({ clock, take: takeNow, handBack })
+
   return {
-    wake,
+    wake: (type) => taking.wake(type),
     publish: (tasks) => publishing.add(tasks),
 
-    async take(worker, capacity, signal) {
-      while (!signal.aborted && !isClosed) {
-        const before = wakes
-        const taken = capacity.size === 0 ? [] : await takeNow(worker, capacity)
-        if (taken.length > 0) return taken
-        if (wakes === before && !signal.aborted && !isClosed) await nextLook(signal)
-      }
-      return []
-    },
+    take: (worker, capacity, signal) => taking.next(worker, capacity, signal),
 
     async heartbeat(worker, tasks) {
       const beat = async (args: readonly string[]) =>
@@ -163,9 +137,7 @@ export function redisTasks(lane: {
 
     report: (results) => reporting.add(results),
 
-    async handBack(taskIds) {
-      if (taskIds.length > 0) await run(HAND_BACK, taskIds)
-    },
+    handBack,
 
     async halt(runId, abort) {
       await run(HALT, [runId, abort ? '1' : '0', HALT_KEPT_MS])
@@ -206,9 +178,6 @@ export function redisTasks(lane: {
       return depths.sort((a, b) => (a.type < b.type ? -1 : 1))
     },
 
-    close() {
-      isClosed = true
-      wake()
-    },
+    close: () => taking.close(),
   }
 }
