@@ -66,6 +66,27 @@ describe('a command is answered with the run’s verdict', () => {
     expect((await world.get(`/runs/${id}`)).body.code).toBe('run_not_found')
   })
 
+  test('delete says of a run that has ended what it still has to wait for', async () => {
+    const world = await apiWorld()
+    const id = await world.run(ASKS)
+    await world.waits(id)
+    await world.post(`/runs/${id}/cancel`)
+    await world.ended(id)
+    await world.coordinator?.stop()
+    const command = { kind: 'retry' } as const
+    await world.store.inbox.insert({
+      id: `${id}:r`,
+      runId: id,
+      workspace: world.workspace,
+      actor: 'ann',
+      command,
+    })
+    const told = await world.ask('DELETE', `/runs/${id}`)
+    expect([told.status, told.body.code]).toEqual([409, 'run_not_finished'])
+    expect(told.body.detail).toContain('has ended')
+    expect(told.body.detail).toContain('Try again in a moment')
+  })
+
   test('of a run that does not exist, and of an id that is none', async () => {
     const world = await apiWorld()
     for (const id of ['0190a000-0000-7000-8000-000000000000', "x'; drop table runs"]) {

@@ -77,12 +77,15 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
       }
     },
     async deleteRun({ principal, params }) {
-      const { id } = await reader.row(principal.workspace, params.id)
+      const row = await reader.row(principal.workspace, params.id)
+      const { id } = row
       const outcome = await store.runs.delete({ workspace: principal.workspace, id })
       if (outcome !== 'not_finished') return { status: 204 }
       throw ApiError.of(
         'run_not_finished',
-        `Run ${id} is not finished, and only finished runs are deleted. Cancel it first: POST /runs/${id}/cancel (weft cancel ${id}).`,
+        isFinishedRow(row)
+          ? `Run ${id} has ended, and a child run of it has not, or a command to one of them is being answered. Try again in a moment; GET /runs?parentId=${id} lists the children.`
+          : `Run ${id} is not finished, and only finished runs are deleted. Cancel it first: POST /runs/${id}/cancel (weft cancel ${id}).`,
       )
     },
     runEvents: (call) => runEvents(parts, call),
