@@ -160,6 +160,8 @@ function createServer({ clock, log, metrics, settings }: ApiParts): FastifyInsta
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: 'idle',
+    // What still comes on an open connection while the server stops is answered, and the connection closed behind it.
+    return503OnClosing: false,
     http: { shouldUpgradeCallback: isForWebSocket },
     exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },

@@ -108,8 +108,10 @@ export class Pipeline {
       isOwner: (runId) => this.#territory.has(runId) && parts.isLeased(),
       look,
       unpublished: (runId, error) => this.#notPublished(runId, error),
-      missing: (slot, taskIds) => {
-        slot.missing = new Set([...(slot.missing ?? []), ...taskIds])
+      clock: parts.clock,
+      missing: (slot, token, taskIds) => {
+        slot.missing ??= new Map()
+        slot.missing.set(token, taskIds)
         slot.deadmanMs = FIRST_DEADMAN_MS
       },
     })

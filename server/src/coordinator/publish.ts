@@ -7,10 +7,11 @@
  *    answers (R5).
  * 3. A task is published blindly only the first time. When one may have been published before (the run was loaded,
  *    resumed, or its dead-man's switch fired), the lane is asked; a task that it does not hold may just have been
- *    reported, so a marker follows that report through the run's own lane, and what is still owed when the marker comes
- *    back is published. Without it a step that was finished could be called once more.
+ *    reported, so a marker follows that report through the run's own lane, and what is still owed when that very marker
+ *    comes back is published. Without it a step that was finished could be called once more.
  */
-import { type Effect, type Json, type RunEvent, type Signal, type Task, taskId } from '@weft/engine'
+import { type Effect, type Json, type RunEvent, type Task, taskId } from '@weft/engine'
+import type { Clock } from '../clock.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
 import type { LiveMessage, SignalEnvelope, Transport } from '../transport/transport.ts'
 import { type Children, itemValue } from './children.ts'
@@ -28,14 +29,13 @@ export interface PublisherParts {
   readonly look: (runId: string) => void
   /** What this run owes could not be published. */
   readonly unpublished: (runId: string, error: unknown) => void
-  /** The lane does not hold these tasks of the run; a marker is on its way. */
-  readonly missing: (slot: Slot, taskIds: readonly string[]) => void
+  readonly clock: Clock
+  /** The lane does not hold these tasks of the run; the marker of that name is on its way. */
+  readonly missing: (slot: Slot, token: string, taskIds: readonly string[]) => void
 }
 
 type DispatchEffect = Extract<Effect, { kind: 'dispatch' }>
 type HaltEffect = Extract<Effect, { kind: 'halt' }>
-
-const MARKER: Signal = { kind: 'tick' }
 
 export class Publisher {
   readonly #parts: PublisherParts
@@ -93,8 +93,9 @@ export class Publisher {
       const held = await tasks.inspect(taskIds)
       const missing = taskIds.filter((id) => !held.has(id))
       if (missing.length === 0) return
-      this.#parts.missing(slot, missing)
-      await signals.send([{ runId: slot.runId, signal: MARKER }])
+      const token = this.#parts.clock.id()
+      this.#parts.missing(slot, token, missing)
+      await signals.send([{ runId: slot.runId, signal: { kind: 'marker', token } }])
     })
   }
 

@@ -7,11 +7,11 @@
  */
 import type { Effect, Graph, Json, RunEvent, RunState, Signal } from '@weft/engine'
 import type { RunAppend } from '../store/store.ts'
-import type { BegunSignal } from '../transport/transport.ts'
+import type { BegunSignal, MarkerSignal } from '../transport/transport.ts'
 
 /** A signal for a run: from the transport, or made here (then without a receipt). */
 export interface Item {
-  readonly signal: Signal | BegunSignal
+  readonly signal: Signal | BegunSignal | MarkerSignal
   readonly receipt: string | null
   readonly deliveries: number
 }
@@ -74,8 +74,11 @@ export interface Slot {
   fresh: boolean
   /** Timers up to here have fired in this state, and what became due by them was published. */
   tickedAt: number
-  /** Tasks that the lane did not hold when it was asked; published once every signal sent before then was decided. */
-  missing: Set<string> | null
+  /**
+   * Tasks that the lane did not hold when it was asked, by the marker that was sent then: once that one is back, every
+   * signal sent before was decided, and what is still owed is published.
+   */
+  missing: Map<string, readonly string[]> | null
   /** Blobs that `decide` asked for and that are still to be read. */
   wanted: readonly string[]
   /** Those that were read, kept until the entry that needed them is committed. */

@@ -60,13 +60,18 @@ export function takeTurn(slot: Slot, state: RunState, { engine, types, now }: Tu
   const { entry, fresh } = slot
   const context = { now, types, blobs: slot.blobs ?? NO_BLOBS }
   const items = slot.mailbox.splice(0, MAX_SIGNALS_PER_TURN - entry.items.length)
-  let marker = false
+  /** Tasks that the lane did not hold when a marker was sent that is back now. */
+  const missing = new Set<string>()
 
   /** Answers the blobs that the decision needs, or `null` once it is part of the entry. */
-  function decideItem({ signal, receipt }: Item): readonly string[] | null {
+  function decideItem({ signal }: Item): readonly string[] | null {
     // On a state from the log too: the first turn may have been spoiled before it led to anything.
     if (signal.kind === 'begun') return decideSignal(LOOK)
-    if (signal.kind === 'tick' && receipt !== null) marker = true
+    if (signal.kind === 'marker') {
+      for (const taskId of slot.missing?.get(signal.token) ?? []) missing.add(taskId)
+      slot.missing?.delete(signal.token)
+      return null
+    }
     return decideSignal(signal)
   }
 
@@ -92,7 +97,7 @@ export function takeTurn(slot: Slot, state: RunState, { engine, types, now }: Tu
       if (hashes) return { kind: 'needs_blobs', hashes }
     }
     if (fresh) entry.effects = engine.outstanding(state, now).map((effect) => owed(effect, state))
-    else if (marker && slot.missing) publishMissing(entry, state, engine, slot.missing, now)
+    else if (missing.size > 0) publishMissing(entry, state, engine, missing, now)
   } catch (error) {
     return { kind: 'threw', error }
   }
@@ -154,7 +159,6 @@ function publishMissing(
   for (const effect of engine.outstanding(state, at)) {
     if (effect.kind === 'dispatch' && missing.has(effect.task.id)) entry.effects.push(owed(effect, state))
   }
-  entry.slot.missing = null
 }
 
 export const isEmpty = (entry: Entry): boolean => entry.events.length === 0 && entry.verdicts.length === 0

@@ -14,6 +14,9 @@ import { redisTasks } from './redis/tasks.ts'
 import { Wipes } from './redis/wipes.ts'
 import type { Transport } from './transport.ts'
 
+/** What is still on its way when the transport closes gets this long. */
+const FAREWELL_MS = 2_000
+
 export interface RedisOptions {
   /** `redis://` or, with TLS, `rediss://`; user and password as in any address. */
   readonly url: string
@@ -76,6 +79,12 @@ export async function redisTransport(options: RedisOptions): Promise<RedisTransp
       wipes.close()
       await tasks.close()
       signals.close()
+      let withdraw = (): void => {}
+      const late = new Promise<void>((resolve) => {
+        withdraw = clock.after(FAREWELL_MS, resolve)
+      })
+      await Promise.race([link.drained(), late])
+      withdraw()
       link.close()
     },
   }

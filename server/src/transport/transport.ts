@@ -17,10 +17,20 @@ export interface BegunSignal {
   readonly started: Extract<RunEvent, { type: 'run.started' }>
 }
 
+/**
+ * Sent through a run's own signals by its owner, to know when everything that was there before has been decided. Which of
+ * its markers it is matters: one that an owner before has sent, or the same owner earlier, says nothing about what was
+ * reported since.
+ */
+export interface MarkerSignal {
+  readonly kind: 'marker'
+  readonly token: string
+}
+
 /** A signal on its way to the owner of the run's partition. `look` also says: read the run's inbox. */
 export interface SignalEnvelope {
   readonly runId: string
-  readonly signal: Signal | BegunSignal
+  readonly signal: Signal | BegunSignal | MarkerSignal
 }
 
 export interface ReceivedSignal extends SignalEnvelope {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { SignalEnvelope } from '../../src/transport/transport.ts'
 import { CHAIN, killAndTakeOver, world } from './world.ts'
 
 describe('timers', () => {
@@ -101,6 +102,30 @@ describe('the dead-man’s switch', () => {
     const reported = w.complete(a!)
     w.clock.advance(1_000)
     await Promise.all([reported, w.coordinator.tick()])
+    const [b] = await w.take()
+    expect(b?.key).toBe('b')
+    expect(await w.queued()).toBe(0)
+  })
+
+  test('takes no marker for its own that was sent before the result which it asks about', async () => {
+    const w = await world()
+    const runId = await w.begin(CHAIN)
+    const [a] = await w.take()
+    const { send } = w.transport.signals
+    const held: SignalEnvelope[] = []
+    w.transport.signals.send = async (signals) => {
+      held.push(...signals.filter(({ signal }) => signal.kind === 'marker'))
+      await send(signals.filter(({ signal }) => signal.kind !== 'marker'))
+    }
+    // The task has left the lane, its result is far behind in a backlog, and the switch fires.
+    await w.transport.tasks.report([{ taskId: a!.id, runId, signal: { kind: 'look' } }])
+    await w.pass(11_000)
+    expect(held).not.toEqual([])
+    await send([{ runId, signal: { kind: 'marker', token: 'of an owner before' } }])
+    await w.coordinator.idle()
+    expect(await w.queued()).toBe(0)
+    await w.complete(a!)
+    await send(held)
     const [b] = await w.take()
     expect(b?.key).toBe('b')
     expect(await w.queued()).toBe(0)

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
@@ -32,6 +33,21 @@ describe.skipIf(redisUrl === null)('on a Redis', () => {
         await redis.drop()
       },
     }
+  })
+
+  test('what was said before the close still arrives', async () => {
+    const redis = await testRedis()
+    const { url, prefix, client } = redis
+    const leaving = await redisTransport({ url, prefix, clock: systemClock(), log, leaseMs: LEASE_MS })
+    const runIds = Array.from({ length: 300 }, () => randomUUID())
+    // As a process does that stops: nobody waits for these.
+    const sent = runIds.map((runId) => leaving.signals.send([{ runId, signal: { kind: 'look' } }]))
+    await leaving.close()
+    const streams = await client.keys(`${prefix}signals:*`)
+    const lengths = await Promise.all(streams.map((stream) => client.xlen(stream)))
+    expect(lengths.reduce((sum, length) => sum + length, 0)).toBe(runIds.length)
+    await Promise.all(sent)
+    await redis.drop()
   })
 
   describe('limits', () => {

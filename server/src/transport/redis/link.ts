@@ -37,6 +37,11 @@ export interface Link {
   readonly subscriber: Redis
   /** Runs a command; rejects with `TransportUnavailable` however it fails. */
   call<Answer>(work: (redis: Redis) => Promise<Answer>): Promise<Answer>
+  /**
+   * Resolves when every call has been answered, those that follow from one included: what a process says last, that a run
+   * has begun or that tasks are handed back, must not be cut off.
+   */
+  drained(): Promise<void>
   close(): void
 }
 
@@ -59,6 +64,8 @@ export async function openLink(url: string, log: Log): Promise<Link> {
   const clients = { commands: open('commands'), reader: open('reader'), subscriber: open('subscriber') }
   const all = Object.values(clients)
   let readerId: number | null = null
+  /** Calls that are not answered yet. */
+  let unanswered = 0
   clients.reader.on('ready', () => {
     clients.reader.client('ID').then(
       (id) => {
@@ -95,10 +102,20 @@ export async function openLink(url: string, log: Log): Promise<Link> {
       return readerId
     },
     async call(work) {
+      unanswered++
       try {
         return await work(clients.commands)
       } catch (error) {
         throw error instanceof TransportUnavailable ? error : unavailable(error)
+      } finally {
+        unanswered--
+      }
+    },
+    async drained() {
+      // What was gathered meanwhile leaves in the turn in which its predecessor is answered.
+      for (let quiet = 0; quiet < 2; ) {
+        await new Promise((resolve) => setImmediate(resolve))
+        quiet = unanswered === 0 ? quiet + 1 : 0
       }
     },
     close,
