@@ -208,6 +208,8 @@ class GraphCompiler {
       nodes: config.nodes as unknown as Record<string, NodeDefinition>,
       ...(config.output === undefined ? {} : { output: config.output }),
       ...(this.#definition.limits ? { limits: this.#definition.limits } : {}),
+      // What the workflow says of patches holds for the runs of its bodies, too.
+      ...(this.#definition.patches ? { patches: this.#definition.patches } : {}),
       ...(this.#definition.unknownTypes ? { unknownTypes: this.#definition.unknownTypes } : {}),
     }
     return new GraphCompiler(definition, this.#limits, {

@@ -70,5 +70,13 @@ export {
 export { checkAgainstSchema } from './schema-check.ts'
 export type { AttemptName, Command, Signal, Verdict } from './signal.ts'
 export { formatProblem, validateDefinition, validateSource } from './validate.ts'
-export { type Explanation, explain, type RunView, type StepView, statusOf, viewRun } from './view.ts'
+export {
+  type Explanation,
+  explain,
+  type ReviewView,
+  type RunView,
+  type StepView,
+  statusOf,
+  viewRun,
+} from './view.ts'
 export { normaliseDefinition, workflowJsonSchema } from './workflow.ts'

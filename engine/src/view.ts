@@ -53,6 +53,12 @@ export interface StepView {
   readonly warnings: readonly Warning[]
 }
 
+/** A patch that waits for a person, who decides about the approval with this id. */
+export type ReviewView = Pick<
+  Review,
+  'id' | 'actor' | 'by' | 'stepKey' | 'reason' | 'before' | 'holds' | 'proposedAt' | 'expiresAt'
+>
+
 export interface RunView {
   readonly id: string
   readonly status: RunStatus
@@ -67,6 +73,8 @@ export interface RunView {
   readonly error: StepError | null
   readonly warnings: readonly Warning[]
   readonly parent: ParentLink | null
+  /** Patches under review, the oldest first. */
+  readonly reviews: readonly ReviewView[]
   readonly startedAt: number
   readonly finishedAt: number | null
   readonly steps: readonly StepView[]
@@ -103,6 +111,7 @@ export function viewRun(state: RunState, taken: IsTaken = () => false): RunView 
     error: phase.kind === 'failed' || phase.kind === 'stopping' ? phase.error : null,
     warnings: state.warnings,
     parent: state.parent,
+    reviews: [...state.reviews.values()].map(({ operations: _, vars: _vars, ...review }) => review),
     startedAt: state.startedAt,
     finishedAt:
       phase.kind === 'completed' || phase.kind === 'failed' || phase.kind === 'cancelled' ? phase.at : null,

@@ -200,7 +200,7 @@ export const definitionSchema = z
           {
             agent: policy
               .describe(
-                'Patches by agents. Without it those are reviewed that add something which writes, a host, a credential or an agent.',
+                'Patches by agents. Without it those are reviewed that add something which writes, a host, a credential, an agent, or the start of another workflow.',
               )
               .optional(),
             api: policy.describe('Patches by people and programs; applied at once without it.').optional(),

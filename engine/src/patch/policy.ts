@@ -3,13 +3,13 @@
  * patches a person has to see first.
  *
  * `patches.api` speaks of people and programs, whose patches are applied unless it says otherwise. `patches.agent` speaks
- * of agents; where it says nothing, a patch of theirs that adds something which writes, a host, a credential or an agent
- * is reviewed. `patches.hosts` and `patches.credentials` bind both: what stands there needs no review, and what does not
+ * of agents; where it says nothing, a patch of theirs that adds something which writes, a host, a credential, an agent or
+ * the start of another workflow (which may hold all of these) is reviewed. `patches.hosts` and `patches.credentials` bind both: what stands there needs no review, and what does not
  * stand there is refused.
  */
 import type { Definition, NodeDefinition } from '../definition.ts'
 import type { Proposer } from '../event.ts'
-import type { NodeTypes } from '../node-type.ts'
+import { CONTROL_TYPES, type NodeTypes } from '../node-type.ts'
 import { collect, hostsOf, type Preview, within, writes } from './preview.ts'
 
 export type PolicyCode = 'patch_denied' | 'patch_host_denied' | 'patch_credential_denied'
@@ -61,19 +61,24 @@ export function reasonsForReview(
     ['it names a host', gains.hosts.filter((name) => !isListedHost(hosts, name))],
     ['it uses a credential', gains.credentials.filter((name) => !credentials.includes(name))],
     ['it adds an agent', gains.agents],
+    ['it starts a workflow', gains.workflows],
   ]
   return reasons.filter(([, names]) => names.length > 0).map(([what, names]) => `${what}: ${list(names)}`)
 }
 
 /**
  * What its nodes have that they did not have before. Stricter than the preview, which leaves out what the definition
- * names elsewhere: a credential on another node is a new use of it, and nobody knows where a computed host leads.
+ * names elsewhere: a credential on another node is a new use of it, and nobody knows where a computed host leads, or what
+ * a type will do that a worker brings later.
  */
 function gainsOf(before: Definition, after: Definition, { nodes }: Preview, types: NodeTypes) {
   const writers = new Set<string>()
   const agents = new Set<string>()
   const hosts = new Set<string>()
   const credentials = new Set<string>()
+  const workflows = new Set<string>()
+  const acts = (node: NodeDefinition): boolean =>
+    writes(node, types) || within(node, ({ type }) => !isControl(type) && !types.has(type))
   for (const id of [...nodes.added, ...nodes.changed]) {
     const was = Object.hasOwn(before.nodes, id) ? before.nodes[id] : undefined
     const now = after.nodes[id] as NodeDefinition
@@ -81,12 +86,28 @@ function gainsOf(before: Definition, after: Definition, { nodes }: Preview, type
       const known = was ? names(was) : new Set<string>()
       return [...names(now)].filter((name) => name === '*' || !known.has(name))
     }
-    if (writes(now, types) && !(was && writes(was, types))) writers.add(id)
+    if (acts(now) && !(was && acts(was))) writers.add(id)
     if (isAgent(now) && !(was && isAgent(was))) agents.add(id)
     for (const name of gains((node) => collect({ node }, hostsOf))) hosts.add(name)
     for (const name of gains((node) => collect({ node }, credentialsOf))) credentials.add(name)
+    for (const name of gains((node) => collect({ node }, startsOf))) workflows.add(name)
   }
-  return { writes: [...writers], agents: [...agents], hosts: [...hosts], credentials: [...credentials] }
+  return {
+    writes: [...writers],
+    agents: [...agents],
+    hosts: [...hosts],
+    credentials: [...credentials],
+    workflows: [...workflows],
+  }
+}
+
+const isControl = (type: string): boolean => (CONTROL_TYPES as readonly string[]).includes(type)
+
+/** Stored workflows that the node starts; a computed name counts as any. */
+function startsOf({ type, with: config }: NodeDefinition): string[] {
+  const name = type === 'workflow' ? config?.workflow : undefined
+  if (typeof name !== 'string') return []
+  return [name.includes('${{') ? '*' : name]
 }
 
 const isAgent = (node: NodeDefinition): boolean => within(node, ({ type }) => type === 'agent')

@@ -1,7 +1,7 @@
 /** What a patch under review holds, and how each way out of it goes on. */
 import { describe, expect, test } from 'vitest'
 import type { Command, Json } from '../../src/index.ts'
-import { Harness } from './harness.ts'
+import { graphOf, Harness } from './harness.ts'
 
 const LINE: Json = {
   first: { type: 'work' },
@@ -209,6 +209,12 @@ describe('a patch under review', () => {
   })
 })
 
+test('runs of an inline body keep the policy of the workflow that holds it', () => {
+  const body = { nodes: { inner: { type: 'work' } } }
+  const graph = graphOf({ outer: { type: 'workflow', with: body } }, { patches: { agent: 'deny' } })
+  expect(graph.nodes.get('outer')?.body?.definition.patches).toEqual({ agent: 'deny' })
+})
+
 describe('who needs a review', () => {
   const calls = (url: string, more: object = {}): Json => [
     { op: 'add', path: '/nodes/call', value: { type: 'http', with: { url }, ...more } },
@@ -269,6 +275,20 @@ describe('who needs a review', () => {
       calls('https://a.test/', { credential: 'known' }),
       { by: 'agent' },
       'applied',
+    ],
+    [
+      'agents that start another workflow',
+      {},
+      [{ op: 'add', path: '/nodes/more', value: { type: 'workflow', with: { workflow: 'other' } } }],
+      { by: 'agent' },
+      'review',
+    ],
+    [
+      'agents that add a type which nobody knows yet',
+      {},
+      [{ op: 'add', path: '/nodes/more', value: { type: 'tomorrow.act' } }],
+      { by: 'agent' },
+      'review',
     ],
     ['agents whose step is not at work', {}, quiet, { by: 'agent', stepKey: 'last' }, 'patch_step_settled'],
   ]

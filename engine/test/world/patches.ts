@@ -117,6 +117,8 @@ export const POLICIES = [
   { hosts: [ALLOWED_HOST], credentials: ['known'] },
   { hosts: [ALLOWED_HOST], credentials: ['known'], agent: 'auto' },
   { hosts: [ALLOWED_HOST], credentials: ['known'], agent: 'deny' },
+  { api: 'review' },
+  {},
 ] as const
 
 /** How a review can end, but for those that end with their run. */

@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type * as EngineModule from '../../src/index.ts'
 import type { Command, Effect, Graph, Json, RunEvent, RunState, Signal, Task } from '../../src/index.ts'
 import { fateOf, type Random, random } from './random.ts'
+import { checkReviews, followReview, openReviews } from './reviews.ts'
 
 export type Engine = typeof EngineModule
 
@@ -41,7 +42,7 @@ export interface Patcher {
   reviewed?(outcome: string): void
 }
 
-interface LiveRun {
+export interface LiveRun {
   readonly id: string
   readonly graph: Graph
   state: RunState
@@ -492,7 +493,7 @@ export class World {
       this.patcher?.told(decision.verdict, run.state.phase.kind)
     for (const event of decision.events) this.record(run, event)
     this.checkWaits(run)
-    this.checkReviews(run)
+    checkReviews(run)
     // Whoever loads or begins a run publishes all that it owes (R5).
     this.publish(run, run.fresh ? this.engine.outstanding(run.state, this.now) : decision.effects)
     run.fresh = false
@@ -511,7 +512,7 @@ export class World {
     }
     if (event.type === 'step.waiting' || event.type === 'step.completed' || event.type === 'step.expanded')
       this.checkJoin(run, event.key)
-    this.followReview(run, event)
+    followReview(run, event, this)
   }
 
   private publish(run: LiveRun, effects: readonly Effect[]): void {
@@ -637,40 +638,6 @@ export class World {
     }
   }
 
-  /** What a review holds is written down here, apart from the state. */
-  private followReview(run: LiveRun, event: RunEvent): void {
-    if (event.type === 'patch.proposed') {
-      this.seen.add('review')
-      run.reviews.set(event.reviewId, event.holds)
-    }
-    if (event.type === 'patch.reviewed') {
-      this.patcher?.reviewed?.(event.outcome)
-      if (!run.reviews.delete(event.reviewId)) throw new Violation(`${event.reviewId} was reviewed twice`)
-    }
-    if (event.type === 'run.stopping' || event.type === 'run.retried') run.reviews.clear()
-    const isEnd = event.type === 'run.completed' && run.log.at(-2)?.type !== 'run.stopping'
-    if (isEnd && run.reviews.size > 0) throw new Violation(`${run.id} completed over a patch under review`)
-  }
-
-  /** While a patch is under review nothing that it touches moves; once it is over, nothing is left behind. */
-  private checkReviews(run: LiveRun): void {
-    for (const { starts, routes } of run.reviews.values()) {
-      for (const id of starts) {
-        const status = run.state.steps.get(id)?.status ?? 'pending'
-        if (status !== 'pending') throw new Violation(`${id} is ${status} though a review holds it`)
-      }
-      for (const id of routes)
-        if (run.state.steps.get(id)?.routed) throw new Violation(`edges of ${id} were decided under review`)
-    }
-    if (run.state.phase.kind !== 'active' || run.reviews.size > 0) return
-    for (const step of run.state.steps.values()) {
-      const isOver = step.status === 'completed' || step.status === 'skipped' || step.handled
-      if (isOver && step.routed === null) throw new Violation(`${step.id} is over and leads nowhere`)
-      if (step.status === 'pending' && step.unmet === 0)
-        throw new Violation(`${step.id} is due and left behind`)
-    }
-  }
-
   private checkDispatch(run: LiveRun, task: Omit<Task, 'workspace'>): void {
     if (run.completed.has(`${task.key}/${task.round}`))
       throw new Violation(`${task.key}/${task.round} was dispatched after it completed`)
@@ -697,13 +664,3 @@ export class World {
 
 /** States hold graphs, which are compared by hash. */
 const strip = (state: RunState): unknown => ({ ...state, graph: state.graph.hash })
-
-const openReviews = (log: readonly RunEvent[]): LiveRun['reviews'] => {
-  const open: LiveRun['reviews'] = new Map()
-  for (const event of log) {
-    if (event.type === 'patch.proposed') open.set(event.reviewId, event.holds)
-    if (event.type === 'patch.reviewed') open.delete(event.reviewId)
-    if (event.type === 'run.stopping' || event.type === 'run.retried') open.clear()
-  }
-  return open
-}

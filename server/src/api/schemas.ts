@@ -2,7 +2,14 @@
  * The shapes of what the API reads and answers, as zod schemas: the source of request checks and of the OpenAPI
  * document. Times are milliseconds since 1970.
  */
-import { KNOWN_EVENTS, parseDuration, type RunStatus, type StepStatus, type WaitsFor } from '@weft/engine'
+import {
+  KNOWN_EVENTS,
+  type Proposer,
+  parseDuration,
+  type RunStatus,
+  type StepStatus,
+  type WaitsFor,
+} from '@weft/engine'
 import { z } from 'zod'
 
 export const ROLES = ['viewer', 'operator', 'editor', 'admin'] as const
@@ -35,6 +42,7 @@ const STEP_STATUSES = names<StepStatus>({
   cancelled: true,
 })
 const WAITS_FOR = names<WaitsFor>({ worker: true, timer: true, approval: true, message: true, child: true })
+const PROPOSERS = ['api', 'agent'] as const satisfies readonly Proposer[]
 const APPROVAL_STATUSES = [
   'open',
   'approved',
@@ -386,11 +394,26 @@ const step = z.object({
   actor: z.string().nullable(),
   warnings: z.array(warning),
 })
+const review = z.object({
+  id: z.string().describe('of the approval'),
+  actor: z.string(),
+  by: z.enum(PROPOSERS),
+  stepKey: z.string().nullable(),
+  reason: z.string(),
+  before: z.string(),
+  holds: z.object({
+    starts: z.array(z.string()).describe('steps that do not start'),
+    routes: z.array(z.string()).describe('steps whose edges are not decided'),
+  }),
+  proposedAt: time,
+  expiresAt: time.nullable(),
+})
 export const runDetail = runOutcome.extend({
   input: json,
   versions: z.array(z.string()),
   steps: z.array(step),
   warnings: z.array(warning),
+  reviews: z.array(review).describe('patches under review, the oldest first'),
 })
 
 export const runEvent = z
@@ -499,7 +522,7 @@ export const patchPage = page(
     operations: z.array(json),
     before: z.string(),
     after: z.string(),
-    by: z.enum(['api', 'agent']),
+    by: z.enum(PROPOSERS),
     stepKey: z.string().nullable().describe('the step that proposed it'),
     approvedBy: z.string().nullable().describe('who approved it, when it was under review'),
   }),
@@ -549,7 +572,7 @@ export const approval = z.object({
   patch: z
     .object({
       actor: z.string(),
-      by: z.enum(['api', 'agent']),
+      by: z.enum(PROPOSERS),
       reason: z.string(),
       operations: json.describe('the operations, or a reference to the blob that holds them'),
       before: z.string().describe('hash of the definition that the patch was judged against'),

@@ -11,6 +11,7 @@ import {
   type Graph,
   isFinished,
   parseKey,
+  type ReviewView,
   type RunEvent,
   type RunState,
   type RunView,
@@ -157,10 +158,20 @@ function draw(scene: Scene): string[] {
     })),
     MAX_RAIL_COLUMNS,
   )
-  const lines = [head, ...stepLines(scene, view.steps, rails)]
+  const top = [
+    head,
+    ...view.reviews.map((review) => joinPieces(reviewPieces(review, scene.now), width, paint)),
+  ]
+  const lines = [...top, ...stepLines(scene, view.steps, rails)]
   if (height === undefined || lines.length <= height) return lines
-  return [head, ...crowdedLines(scene, height - 1)]
+  return [...top, ...crowdedLines(scene, height - top.length)]
 }
+
+const reviewPieces = ({ id, actor, reason, expiresAt }: ReviewView, now: number): Piece[] => [
+  { text: '◆ ', colour: 'yellow' },
+  { text: `a patch by ${plain(actor)} waits for review: ${plain(reason)}`, colour: 'yellow' },
+  { text: `${expiresAt === null ? '' : `, ${countdownText(expiresAt - now)} left`}  ${id}`, colour: 'dim' },
+]
 
 function headOf({ view, now }: Scene): Piece[] {
   const settled = view.steps.filter((step) => step.settledAt !== null).length

@@ -61,6 +61,14 @@ describe('a patch under review', () => {
     expect(items[0].body).toContain('- adds steps: `check`')
     const { tokens } = (await world.get(`/runs/${id}/why`)).body
     expect(tokens).toContainEqual(expect.objectContaining({ waitsFor: 'approval', subject: review }))
+    expect((await world.get(`/runs/${id}`)).body.reviews).toMatchObject([
+      {
+        id: review,
+        by: 'api',
+        reason: 'the order looks odd',
+        holds: { starts: ['last'], routes: ['first'] },
+      },
+    ])
 
     expect(await perform(world)).toBe('first')
     await world.event(id, ({ type }) => type === 'step.completed')
@@ -69,6 +77,8 @@ describe('a patch under review', () => {
       waitingFor: ['approval'],
     })
 
+    const withData = await decide(world, review, 'approve', { data: { n: 1 } })
+    expect([withData.status, withData.body.code]).toEqual([422, 'invalid_request'])
     const reviewer = await world.key('operator')
     const decided = await decide(world, review, 'approve', { comment: 'fine' }, reviewer)
     expect([decided.status, decided.body.detail]).toMatchObject([200, { applied: true, patch: 1 }])

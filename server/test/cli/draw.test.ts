@@ -207,3 +207,25 @@ test('what a patch weaves in stands out, with who did it and why', () => {
   const line = drawing.lines(WIDE, 500).find((text) => text.includes('check'))
   expect(line).toMatch(/\+.* check +act {2}woven in by key:ann: look·\[2J twice/)
 })
+
+test('a patch under review stands above the steps, with the id to approve it by', () => {
+  const proposed: RunEvent = {
+    type: 'patch.proposed',
+    at: 400,
+    reviewId: `${RUN}.2`,
+    actor: 'key:bob',
+    by: 'api',
+    reason: 'look \u001b[31mtwice',
+    operations: [],
+    before: 'sha256:0',
+    preview: {},
+    holds: { starts: ['send'], routes: ['ask'] },
+    expiresAt: 60_400,
+  }
+  const [head, review] = picture(FLOW, [FETCHED, proposed], ['fan']).lines(WIDE, 30_400)
+  expect([head, review]).toEqual([
+    expect.stringContaining('order'),
+    expect.stringMatching(/^◆ a patch by key:bob waits for review: look .*twice, 30 s left {2}0190a000/),
+  ])
+  expect(review).not.toContain('\u001b')
+})

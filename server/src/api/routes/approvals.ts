@@ -108,6 +108,12 @@ async function decisionOf(
   approval: ApprovalRow,
 ): Promise<Command> {
   const { decision, comment } = call.body
+  if (approval.patch && call.body.data !== undefined) {
+    throw ApiError.of(
+      'invalid_request',
+      `Approval ${approval.id} is about a patch, which takes no \`data\`: approve or reject it, with a \`comment\` if you like. Nothing was decided.`,
+    )
+  }
   const given = call.body.data === undefined ? undefined : normaliseValue(call.body.data, 'data')
   const checked = decision === 'approve' && approval.form ? checkForm(approval, given ?? {}) : given
   const data =

@@ -58,7 +58,8 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
       const row = await reader.row(principal.workspace, params.id)
       const state = await reader.state(row)
       const view = viewRun(state, await reader.taken(state))
-      const { input, output, error, status, waitingFor, graph, versions, seq, warnings, steps } = view
+      const { input, output, error, status, waitingFor, graph, versions, seq, warnings, steps, reviews } =
+        view
       return {
         status: 200,
         body: {
@@ -73,6 +74,7 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
           output,
           warnings,
           steps,
+          reviews,
         },
       }
     },
