@@ -6,6 +6,7 @@ import type { Json } from '@weft/engine'
 import { measureCpu } from './coordinator-cpu.ts'
 import type { Engine } from './engine.ts'
 import { keepInFlight, percentile, rounded } from './figures.ts'
+import { measureLoad } from './load.ts'
 import { FANOUT_ITEMS } from './workflows.ts'
 
 const order = (index: number): Json => ({ order: index })
@@ -28,6 +29,11 @@ export const JOBS = {
   ) {
     const seconds = await keepInFlight(count, atOnce, (index) => engine.run(workflow, input ?? order(index)))
     return { seconds }
+  },
+
+  /** What the peers get too. */
+  async load(engine: Engine, { quick }: { quick: boolean }) {
+    return measureLoad((index) => engine.run('chain3', order(index)), quick)
   },
 
   /** One run at a time, with nothing else to do. */

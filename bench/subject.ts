@@ -33,7 +33,17 @@ interface Answer {
   readonly error?: string
 }
 
-export async function startSubject(options: { allow?: string; profile?: string } = {}): Promise<Subject> {
+export interface SubjectOptions {
+  /** `host:port` of what the egress guard lets through. */
+  readonly allow?: string
+  /** Folder for a CPU profile, written at the end. */
+  readonly profile?: string
+  /** A database that is given, in place of the one that Weft brings. */
+  readonly databaseUrl?: string
+  readonly redisUrl?: string
+}
+
+export async function startSubject(options: SubjectOptions = {}): Promise<Subject> {
   const dataDirectory = newDataDirectory('bench')
   const apiKey = newApiKey()
   const child = fork(fileURLToPath(import.meta.url), {
@@ -49,6 +59,8 @@ export async function startSubject(options: { allow?: string; profile?: string }
       WEFT_API_KEY: apiKey,
       WEFT_LOG_LEVEL: 'warn',
       ...(options.allow === undefined ? {} : { WEFT_EGRESS_ALLOW: options.allow }),
+      ...(options.databaseUrl === undefined ? {} : { WEFT_DATABASE_URL: options.databaseUrl }),
+      ...(options.redisUrl === undefined ? {} : { WEFT_REDIS_URL: options.redisUrl }),
     },
   })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -67,7 +79,7 @@ export async function startSubject(options: { allow?: string; profile?: string }
     url,
     apiKey,
     dataDirectory,
-    databaseUrl: databaseUrlOf(dataDirectory),
+    databaseUrl: options.databaseUrl ?? databaseUrlOf(dataDirectory),
     run: (name, parameters) => ask(name, parameters) as Promise<JobResult<typeof name>>,
     async kill() {
       child.kill('SIGKILL')

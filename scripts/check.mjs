@@ -1,5 +1,6 @@
 // `npm run check`: everything that must hold beside the tests. Runs all of it and says all that is wrong.
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureInstalled, node24, root, run } from './node24.mjs'
 
@@ -10,6 +11,10 @@ const steps = [
   ['types of engine (no node, no DOM)', tool('tsc'), ['-p', 'engine']],
   ['types of the engine tests', tool('tsc'), ['-p', 'engine/test']],
   ['types of server, examples and bench', tool('tsc'), ['-p', 'server']],
+  // Installed by the bench when it is asked for them, and only then there to be checked.
+  ...(existsSync(join(root, 'bench', 'peers', 'node_modules'))
+    ? [['types of the peers of the bench', tool('tsc'), ['-p', 'bench/peers']]]
+    : []),
   ['format and lint', tool('biome'), ['check', '.']],
   ['unused code and packages', tool('knip'), []],
   ['import walls', node24(), ['scripts/walls.ts']],

@@ -89,6 +89,10 @@ export class RedisServer {
     }
   }
 
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
   /** SIGKILL; what it held is gone. */
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL')
