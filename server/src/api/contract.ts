@@ -1,13 +1,18 @@
 /**
  * The HTTP API as data: every route with its method, path, role, shapes and answers. `app.ts` registers the routes from
- * this table, and everything that describes the API is generated from it.
+ * this table, and everything that describes the API is generated from it. The routes of runs and of what steers them
+ * stand here, those of other resources in `contract/`.
  *
  * Invariant: what is not here cannot be called, and a route without a handler does not compile.
  */
 import type { z } from 'zod'
+import { deadLetterRoutes } from './contract/dead-letters.ts'
+import { opsRoutes } from './contract/ops.ts'
+import { taskRoutes } from './contract/tasks.ts'
+import { workflowRoutes } from './contract/workflows.ts'
+import { workspaceRoutes } from './contract/workspace.ts'
 import { liveClientMessage, liveServerMessage } from './live-messages.ts'
 import * as s from './schemas.ts'
-import * as t from './task-schemas.ts'
 
 export interface RouteContract {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -39,80 +44,7 @@ export const ROOT_RESOURCES = ['/orchestrate', '/runs', '/approvals'] as const
 const commandAnswers = { 200: s.verdict, 202: s.pendingCommand }
 
 export const ROUTES = {
-  createWorkflow: {
-    method: 'POST',
-    path: '/workflows',
-    role: 'editor',
-    keyed: true,
-    yaml: true,
-    body: s.definitionBody,
-    summary: 'Store a workflow: its first version, or the next one',
-    answers: { 201: s.pushedWorkflow, 200: s.pushedWorkflow },
-  },
-  validateWorkflow: {
-    method: 'POST',
-    path: '/workflows/validate',
-    role: 'viewer',
-    yaml: true,
-    body: s.definitionBody,
-    summary: 'Say everything that is wrong with a definition; stores nothing',
-    answers: { 200: s.validation },
-  },
-  listWorkflows: {
-    method: 'GET',
-    path: '/workflows',
-    role: 'viewer',
-    query: s.pageQuery,
-    summary: 'List workflows, each in its newest version',
-    answers: { 200: s.workflowPage },
-  },
-  getWorkflow: {
-    method: 'GET',
-    path: '/workflows/:reference',
-    role: 'viewer',
-    summary: 'Get a workflow: `name`, `name@tag` or `name@version`',
-    answers: { 200: s.workflowDetail },
-  },
-  createWorkflowVersion: {
-    method: 'POST',
-    path: '/workflows/:reference/versions',
-    role: 'editor',
-    keyed: true,
-    yaml: true,
-    body: s.definitionBody,
-    summary: 'Store the next version of this workflow',
-    answers: { 201: s.pushedWorkflow, 200: s.pushedWorkflow },
-  },
-  listWorkflowVersions: {
-    method: 'GET',
-    path: '/workflows/:reference/versions',
-    role: 'viewer',
-    summary: 'List the versions of a workflow, the newest first',
-    answers: { 200: s.workflowPage },
-  },
-  tagWorkflow: {
-    method: 'PUT',
-    path: '/workflows/:reference/tags/:tag',
-    role: 'editor',
-    body: s.tagBody,
-    summary: 'Move a tag to a version',
-    answers: { 200: s.workflow },
-  },
-  deleteWorkflow: {
-    method: 'DELETE',
-    path: '/workflows/:reference',
-    role: 'editor',
-    summary: 'Delete a workflow with its versions; runs stay',
-    answers: { 204: 'deleted' },
-  },
-  workflowSchema: {
-    method: 'GET',
-    path: '/schemas/workflow',
-    role: 'open',
-    summary: 'The JSON Schema of a definition, for editors',
-    types: ['application/schema+json'],
-    answers: { 200: 'a JSON Schema' },
-  },
+  ...workflowRoutes,
   submitRun: {
     method: 'POST',
     path: '/runs',
@@ -326,239 +258,10 @@ export const ROUTES = {
     summary: 'Approve or reject',
     answers: commandAnswers,
   },
-  listVariables: {
-    method: 'GET',
-    path: '/variables',
-    role: 'viewer',
-    summary: 'List variables with their values, by name',
-    answers: { 200: s.variablePage },
-  },
-  getVariable: {
-    method: 'GET',
-    path: '/variables/:name',
-    role: 'viewer',
-    summary: 'Get a variable',
-    answers: { 200: s.variable },
-  },
-  setVariable: {
-    method: 'PUT',
-    path: '/variables/:name',
-    role: 'editor',
-    body: s.variableBody,
-    summary: 'Set a variable; runs that have started keep the value they started with',
-    answers: { 200: s.variable },
-  },
-  deleteVariable: {
-    method: 'DELETE',
-    path: '/variables/:name',
-    role: 'editor',
-    summary: 'Delete a variable; runs that have started keep its value',
-    answers: { 204: 'deleted' },
-  },
-  createCredential: {
-    method: 'POST',
-    path: '/credentials',
-    role: 'admin',
-    body: s.newCredentialBody,
-    summary: 'Store a credential, encrypted; no answer ever shows its value',
-    answers: { 201: s.credential, 200: s.credential },
-  },
-  listCredentials: {
-    method: 'GET',
-    path: '/credentials',
-    role: 'viewer',
-    summary: 'List credentials by name, without their values',
-    answers: { 200: s.credentialPage },
-  },
-  rotateCredential: {
-    method: 'PUT',
-    path: '/credentials/:name',
-    role: 'admin',
-    body: s.credentialBody,
-    summary: 'Give a credential a new value; attempts that begin from now on use it',
-    answers: { 200: s.credential },
-  },
-  deleteCredential: {
-    method: 'DELETE',
-    path: '/credentials/:name',
-    role: 'admin',
-    summary: 'Delete a credential; steps that name it fail until there is one again',
-    answers: { 204: 'deleted' },
-  },
-  listDeadLetters: {
-    method: 'GET',
-    path: '/dead-letters',
-    role: 'viewer',
-    query: s.deadLettersQuery,
-    summary: 'List steps that failed for good, the newest first',
-    answers: { 200: s.deadLetterPage },
-  },
-  getDeadLetter: {
-    method: 'GET',
-    path: '/dead-letters/:id',
-    role: 'viewer',
-    summary: 'Get a dead letter with its attempts, its node and the run’s input',
-    answers: { 200: s.deadLetterDetail },
-  },
-  replayDeadLetter: {
-    method: 'POST',
-    path: '/dead-letters/:id/replay',
-    role: 'operator',
-    limited: true,
-    body: s.emptyBody,
-    summary: 'Retry the run of a dead letter',
-    answers: commandAnswers,
-  },
-  replayDeadLetters: {
-    method: 'POST',
-    path: '/dead-letters/replay',
-    role: 'operator',
-    body: s.replayBody,
-    summary: 'Retry the runs of every dead letter that a filter finds, or say which it would be (`dryRun`)',
-    answers: { 202: s.replayAnswer, 200: s.replayAnswer },
-  },
-  getBlob: {
-    method: 'GET',
-    path: '/blobs/:hash',
-    role: 'viewer',
-    summary: 'The bytes of a value that left the log',
-    types: ['*/*'],
-    answers: { 200: 'the bytes, with their content type' },
-  },
-  createKey: {
-    method: 'POST',
-    path: '/keys',
-    role: 'admin',
-    body: s.createKeyBody,
-    summary: 'Make an API key; the answer is the only place where it is shown',
-    answers: { 201: s.createdKey },
-  },
-  listKeys: {
-    method: 'GET',
-    path: '/keys',
-    role: 'admin',
-    query: s.pageQuery,
-    summary: 'List API keys, the newest first, without their secrets',
-    answers: { 200: s.keyPage },
-  },
-  revokeKey: {
-    method: 'DELETE',
-    path: '/keys/:id',
-    role: 'admin',
-    summary: 'Revoke an API key',
-    answers: { 204: 'revoked' },
-  },
-  listNodeTypes: {
-    method: 'GET',
-    path: '/node-types',
-    role: 'viewer',
-    summary: 'Every node type, with its config schema',
-    answers: { 200: s.nodeTypes },
-  },
-  registerNodeTypes: {
-    method: 'POST',
-    path: '/node-types',
-    role: 'worker',
-    body: t.nodeTypesBody,
-    summary: 'Make node types known that programs outside perform',
-    answers: { 200: t.registeredTypes },
-  },
-  claimTasks: {
-    method: 'POST',
-    path: '/tasks/claim',
-    role: 'worker',
-    body: t.claimBody,
-    summary: 'Take tasks of some types to perform them; waits until there is one',
-    answers: { 200: t.claimed },
-  },
-  heartbeatTasks: {
-    method: 'POST',
-    path: '/tasks/heartbeat',
-    role: 'worker',
-    body: t.heartbeatBody,
-    summary: 'Say that tasks are being worked on; the answer names those to end',
-    answers: { 200: t.heartbeat },
-  },
-  completeTask: {
-    method: 'POST',
-    path: '/tasks/complete',
-    role: 'worker',
-    body: t.completeBody,
-    summary: 'Report the output of a task',
-    answers: { 200: t.reported },
-  },
-  failTask: {
-    method: 'POST',
-    path: '/tasks/fail',
-    role: 'worker',
-    body: t.failBody,
-    summary: 'Report that an attempt failed, and whether it may be tried again',
-    answers: { 200: t.reported },
-  },
-  recordTask: {
-    method: 'POST',
-    path: '/tasks/record',
-    role: 'worker',
-    body: t.recordBody,
-    summary: 'Record a value once per round, or ask what is recorded',
-    answers: { 200: t.record },
-  },
-  listWorkers: {
-    method: 'GET',
-    path: '/workers',
-    role: 'viewer',
-    summary: 'Who performs attempts now: worker processes, and programs that claim tasks',
-    answers: { 200: s.workers },
-  },
-  about: {
-    method: 'GET',
-    path: '/about',
-    role: 'viewer',
-    summary: 'Version, database settings, clock offset and figures, for `weft doctor`',
-    answers: { 200: s.about },
-  },
-  health: {
-    method: 'GET',
-    path: '/healthz',
-    role: 'open',
-    ops: true,
-    summary: 'The process lives',
-    answers: { 200: s.health },
-  },
-  ready: {
-    method: 'GET',
-    path: '/readyz',
-    role: 'open',
-    ops: true,
-    summary: 'The process and what it depends on can work',
-    answers: { 200: s.readiness, 503: s.readiness },
-  },
-  metrics: {
-    method: 'GET',
-    path: '/metrics',
-    role: 'open',
-    ops: true,
-    summary: 'Prometheus metrics; without a key from this machine only',
-    types: ['text/plain'],
-    answers: { 200: 'Prometheus text' },
-  },
-  openApi: {
-    method: 'GET',
-    path: '/openapi.json',
-    role: 'open',
-    ops: true,
-    summary: 'This API as an OpenAPI 3.1 document',
-    answers: { 200: 'an OpenAPI document' },
-  },
-  reference: {
-    method: 'GET',
-    path: '/docs',
-    role: 'open',
-    ops: true,
-    summary: 'This API as a page to read',
-    types: ['text/html'],
-    answers: { 200: 'the page' },
-  },
+  ...workspaceRoutes,
+  ...deadLetterRoutes,
+  ...taskRoutes,
+  ...opsRoutes,
 } as const satisfies Record<string, RouteContract>
 
 export type RouteName = keyof typeof ROUTES

@@ -1,47 +1,40 @@
 /**
- * The shapes of what the API reads and answers, as zod schemas: the source of request checks and of the OpenAPI
- * document. Times are milliseconds since 1970.
+ * The shapes of what the API reads and answers, as zod schemas: the source of request checks and of the OpenAPI document,
+ * where a shape's name is that of its export. Here stand those of runs and of what steers them; the other resources have
+ * files of their own in `schemas/`.
  */
-import {
-  KNOWN_EVENTS,
-  type Proposer,
-  parseDuration,
-  type RunStatus,
-  type StepStatus,
-  type WaitsFor,
-} from '@weft/engine'
+import { KNOWN_EVENTS, type Proposer, type RunStatus } from '@weft/engine'
 import { z } from 'zod'
+import {
+  bulkPage,
+  cursor,
+  duration,
+  idempotencyKey,
+  isPlain,
+  json,
+  labels,
+  limit,
+  NOT_PLAIN,
+  names,
+  page,
+  plain,
+  problem,
+  RUN_STATUSES,
+  STEP_STATUSES,
+  sourceText,
+  stepError,
+  time,
+  WAITS_FOR,
+  warning,
+} from './schemas/vocabulary.ts'
 
-export const ROLES = ['viewer', 'operator', 'editor', 'admin'] as const
-export type Role = (typeof ROLES)[number]
-/** Performs tasks and nothing else; stands beside the others, not among them. */
-export const WORKER_ROLE = 'worker'
+export * from './schemas/dead-letters.ts'
+export * from './schemas/ops.ts'
+export * from './schemas/tasks.ts'
+export * from './schemas/vocabulary.ts'
+export * from './schemas/workflows.ts'
+export * from './schemas/workspace.ts'
 
-/** Names of a union of the engine, every one of them, in the order given: one that is left out does not compile. */
-const names = <Name extends string>(all: Readonly<Record<Name, true>>): readonly [Name, ...Name[]] =>
-  Object.keys(all) as [Name, ...Name[]]
-
-const RUN_STATUSES = names<RunStatus>({
-  queued: true,
-  running: true,
-  waiting: true,
-  paused: true,
-  stopping: true,
-  completed: true,
-  failed: true,
-  cancelled: true,
-})
-const STEP_STATUSES = names<StepStatus>({
-  pending: true,
-  ready: true,
-  running: true,
-  waiting: true,
-  completed: true,
-  failed: true,
-  skipped: true,
-  cancelled: true,
-})
-const WAITS_FOR = names<WaitsFor>({ worker: true, timer: true, approval: true, message: true, child: true })
 const PROPOSERS = ['api', 'agent'] as const satisfies readonly Proposer[]
 const APPROVAL_STATUSES = [
   'open',
@@ -53,87 +46,8 @@ const APPROVAL_STATUSES = [
   'superseded',
 ] as const
 
-const time = z.number().describe('milliseconds since 1970')
-const json = z.unknown().describe('any JSON value')
-
-/** `30s`, `1h30m`, or milliseconds. */
-export const duration = (maxMs: number, maxText: string) =>
-  z.union([z.string(), z.number()]).transform((text, context) => {
-    const ms =
-      typeof text === 'number' ? text : (parseDuration(text) ?? (/^\d+$/.test(text) ? Number(text) : null))
-    if (ms !== null && ms >= 0 && ms <= maxMs) return ms
-    context.issues.push({
-      code: 'custom',
-      input: text,
-      message: `\`${text}\` is not a duration between 0 and ${maxText}; write it like \`30s\` or \`5m\``,
-    })
-    return z.NEVER
-  })
-
 export const MAX_WAIT_MS = 300_000
 const MAX_TTL_MS = 30 * 86_400_000
-
-/** Text that is compared and shown, not carried: PostgreSQL's `text` holds neither NUL nor half a surrogate pair. */
-const isPlain = (text: string): boolean => !text.includes('\0') && text.isWellFormed()
-const NOT_PLAIN =
-  'holds a NUL character or half of a surrogate pair, which a name cannot have. Remove it, or carry the text in `input` or `data`'
-const plain = (maxLength: number) =>
-  z.string().max(maxLength, `has more than ${maxLength} characters; shorten it`).refine(isPlain, NOT_PLAIN)
-
-const LABEL_NAME = /^[A-Za-z0-9][A-Za-z0-9_.\-/]{0,62}$/
-export const labels = z
-  .record(z.string(), plain(255))
-  .superRefine((all, context) => {
-    for (const name of Object.keys(all)) {
-      if (LABEL_NAME.test(name)) continue
-      context.addIssue({
-        code: 'custom',
-        path: [name],
-        message: 'a label’s name has up to 63 letters, digits and `_ . - /`, the first a letter or digit',
-      })
-    }
-  })
-  .refine((all) => Object.keys(all).length <= 64, 'a run has at most 64 labels')
-
-const cursor = plain(500).optional().describe('`nextCursor` of the page before')
-const limit = z.coerce.number().int().min(1).max(500).default(50)
-const page = <Item extends z.ZodType>(item: Item) =>
-  z.object({ items: z.array(item), nextCursor: z.string().nullable() })
-
-export const problem = z.object({
-  code: z.string(),
-  message: z.string(),
-  pointer: z.string(),
-  line: z.number().optional(),
-  column: z.number().optional(),
-  length: z.number().optional(),
-  suggestion: z.string().optional(),
-})
-
-export const warning = z.object({
-  code: z.string(),
-  message: z.string(),
-  step: z.string().optional(),
-  details: json.optional(),
-})
-
-const stepError = z.object({
-  code: z.string().describe('stable: programs may rely on it'),
-  message: z.string(),
-  retryable: z.boolean(),
-  retryAfterMs: z.number().optional(),
-  pointer: z.string().optional(),
-  column: z.number().optional(),
-  details: json.optional(),
-})
-
-export const idempotencyKey = plain(255).min(1, 'is empty; give it 1 to 255 characters, or leave it out')
-const sourceText = z
-  .string()
-  .refine(
-    isPlain,
-    'holds a NUL character or half of a surrogate pair; in YAML and JSON both are written as escapes',
-  )
 
 /* Requests. */
 
@@ -150,15 +64,6 @@ export const submitBody = z.strictObject({
   idempotencyKey: idempotencyKey.optional(),
 })
 export type SubmitBody = z.output<typeof submitBody>
-
-export const definitionBody = z.strictObject({
-  definition: json.optional(),
-  source: sourceText.optional(),
-  tags: z
-    .array(z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/i, 'a tag begins with a letter'))
-    .max(20)
-    .optional(),
-})
 
 export const runsQuery = z.strictObject({
   status: z
@@ -223,8 +128,6 @@ export const graphQuery = z.strictObject({
     .describe('hash of one of the run’s definitions; the one in force by default'),
 })
 
-export const pageQuery = z.strictObject({ cursor, limit })
-
 export const approvalsQuery = z.strictObject({
   status: z.enum(APPROVAL_STATUSES).optional(),
   runId: plain(100).optional(),
@@ -247,11 +150,6 @@ export const forkBody = z.strictObject({
   reason: z.string().max(2000).optional(),
 })
 
-const bulkPage = {
-  dryRun: z.boolean().default(false).describe('say what it would touch, and touch nothing'),
-  limit: z.number().int().min(1).max(500).default(100).describe('runs per call'),
-  cursor,
-}
 const bulkFilter = <const Status extends string>(statuses: readonly Status[], usual: Status[]) =>
   z
     .strictObject({
@@ -271,15 +169,6 @@ export const retryRunsBody = z.strictObject({
   filter: bulkFilter(['failed', 'cancelled'], ['failed']),
   ...bulkPage,
 })
-
-const deadLetterFilter = {
-  workflow: z.string().max(300).optional(),
-  runId: z.string().max(100).optional(),
-  step: z.string().max(100).optional().describe('a node’s id: the step, or its items'),
-  code: z.string().max(100).optional().describe('code of the error'),
-}
-export const deadLettersQuery = z.strictObject({ ...deadLetterFilter, cursor, limit })
-export const replayBody = z.strictObject({ filter: z.strictObject(deadLetterFilter), ...bulkPage })
 
 export const cancelBody = z.strictObject({ reason: z.string().max(2000).optional() }).optional()
 export const emptyBody = z.strictObject({}).optional()
@@ -320,32 +209,6 @@ export const patchBody = z.strictObject({
     ),
   dryRun: z.boolean().optional().describe('say what the patch would do; nothing is recorded'),
 })
-
-const MAX_KEY_LIFE_MS = 3_650 * 86_400_000
-export const createKeyBody = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'a key’s name has up to 63 letters, digits and `_ . -`')
-    .describe('stands in the log of runs as who acted; unique in the workspace'),
-  role: z.enum([...ROLES, WORKER_ROLE]).describe('`worker` performs tasks and reads nothing'),
-  expiresIn: duration(MAX_KEY_LIFE_MS, '3650d')
-    .refine((ms) => ms > 0, 'must be more than 0: a key that is never valid is of no use')
-    .optional()
-    .describe('never, unless given'),
-})
-
-export const tagBody = z.strictObject({ version: z.number().int().min(1) })
-
-export const variableBody = z.strictObject({ value: json }).refine(({ value }) => value !== undefined, {
-  path: ['value'],
-  message: 'the new value must be given; it may be any JSON value',
-})
-
-const credentialValue = z
-  .record(z.string(), json)
-  .describe('what the node type needs of it, such as `{ "token": "…" }`')
-export const newCredentialBody = z.strictObject({ name: z.string().max(200), value: credentialValue })
-export const credentialBody = z.strictObject({ value: credentialValue })
 
 /* Answers. */
 
@@ -529,31 +392,6 @@ export const patchPage = page(
 )
 export const pendingCommand = z.object({ commandId: z.string() })
 
-export const workflow = z.object({
-  name: z.string(),
-  version: z.number(),
-  tags: z.array(z.string()),
-  graph: z.string(),
-  description: z.string().nullable(),
-  createdAt: time,
-})
-export const workflowDetail = workflow.extend({ source: z.string().nullable(), definition: json })
-export const workflowPage = page(workflow)
-export const pushedWorkflow = z.object({
-  name: z.string(),
-  version: z.number(),
-  created: z.boolean().describe('false: the newest version is the same already'),
-  graph: z.string(),
-  warnings: z.array(warning),
-})
-export const validation = z.object({
-  valid: z.boolean(),
-  problems: z.array(problem),
-  warnings: z.array(warning),
-  name: z.string().nullable(),
-  graph: z.string().nullable(),
-})
-
 export const approval = z.object({
   id: z.string(),
   runId: z.string(),
@@ -583,134 +421,3 @@ export const approval = z.object({
     .describe('the patch under review, when that is what is asked about'),
 })
 export const approvalPage = page(approval)
-
-export const variable = z.object({ name: z.string(), value: json, updatedAt: time })
-export const variablePage = page(variable)
-export const key = z.object({
-  id: z.string(),
-  name: z.string(),
-  role: z.string(),
-  createdAt: time,
-  expiresAt: time.nullable(),
-})
-export const keyPage = page(key)
-export const createdKey = key.extend({ key: z.string().describe('the secret, shown this once') })
-export const bulkAnswer = z.object({
-  dryRun: z.boolean(),
-  matched: z.number().describe('runs that the filter finds, over all pages'),
-  runs: z.array(z.string()).describe('this page of them'),
-  queued: z.number().describe('runs that got the command now; the others had it already'),
-  nextCursor: z.string().nullable(),
-})
-export const deadLetter = z.object({
-  id: z.string(),
-  runId: z.string(),
-  rootId: z.string().describe('the run that a replay retries'),
-  replayable: z.boolean(),
-  workflow: z.string(),
-  version: z.number().nullable(),
-  key: z.string().describe('the step'),
-  round: z.number(),
-  attempt: z.number(),
-  handled: z.boolean().describe('an edge or `onError` dealt with it'),
-  error: stepError,
-  failedAt: time,
-})
-export const deadLetterPage = page(deadLetter)
-export const deadLetterDetail = deadLetter.extend({
-  attempts: z.array(
-    z.object({
-      attempt: z.number(),
-      error: stepError,
-      at: time,
-      startedAt: time.nullable(),
-      worker: z.string().nullable(),
-    }),
-  ),
-  node: json.describe('the step as the definition has it'),
-  input: json.describe('the run’s input'),
-})
-export const replayAnswer = bulkAnswer.omit({ matched: true }).extend({ letters: z.array(z.string()) })
-
-export const credential = z.object({
-  name: z.string(),
-  source: z.enum(['store', 'environment']).describe('environment: `WEFT_CREDENTIAL_<NAME>`, which wins'),
-  keyId: z.string().nullable().describe('names the master key under which it is encrypted'),
-  createdAt: time.nullable(),
-  rotatedAt: time.nullable(),
-  readable: z.boolean().describe('false: this server does not have that master key'),
-})
-export const credentialPage = page(credential)
-
-export const nodeTypes = z.object({
-  items: z.array(z.looseObject({ type: z.string() })),
-  nextCursor: z.null(),
-})
-export const workers = z.object({
-  items: z.array(
-    z.object({
-      id: z.string(),
-      name: z.string(),
-      kind: z
-        .enum(['process', 'program'])
-        .describe('process: a Weft with the worker role; program: one outside, which claims tasks over HTTP'),
-      types: z.array(
-        z.object({
-          type: z.string(),
-          active: z.number().describe('attempts at work when it last showed itself'),
-          limit: z.number().nullable().describe('attempts at a time; null: as many as it asks for'),
-        }),
-      ),
-      startedAt: time,
-      seenAt: time.describe('when it last showed itself'),
-    }),
-  ),
-  nextCursor: z.null(),
-})
-export const health = z.object({
-  status: z.string(),
-  version: z.string(),
-  roles: z.array(z.string()).describe('what this process does'),
-})
-export const readiness = z.object({
-  status: z
-    .enum(['ready', 'degraded', 'not_ready'])
-    .describe('degraded: requests are accepted, and steps wait for the transport'),
-  dependencies: z.record(
-    z.string(),
-    z.object({ ok: z.boolean(), ms: z.number().optional(), error: z.string().optional() }),
-  ),
-})
-export const about = z.object({
-  version: z.string(),
-  postgres: z.object({ version: z.string(), settings: z.record(z.string(), z.string()) }),
-  clockOffsetMs: z.number(),
-  runs: z.object({ byStatus: z.record(z.string(), z.number()), stuck: z.number() }),
-  transport: z.string(),
-  coordinators: z
-    .array(
-      z.object({
-        name: z.string(),
-        partitions: z.array(z.number()),
-        leaving: z.boolean(),
-        silentMs: z.number().describe('since it last showed that it lives'),
-      }),
-    )
-    .describe('who decides runs, and which of the 16 partitions each owns'),
-  lanes: z.array(
-    z.object({ type: z.string(), waiting: z.number(), active: z.number(), oldestAgeMs: z.number() }),
-  ),
-})
-
-/** What every refusal looks like (RFC 9457). */
-export const problemBody = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.number(),
-  code: z.string().describe('stable: programs may rely on it'),
-  detail: z.string().describe('what happened, where, why, and what to do now'),
-  instance: z.string().optional(),
-  problems: z.array(problem).optional().describe('when several things are wrong, or one has a place'),
-  details: json.optional(),
-  requestId: z.string(),
-})

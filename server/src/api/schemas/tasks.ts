@@ -1,16 +1,20 @@
-/** The shapes of what programs outside say about tasks, and of the node types that they bring. */
+/** The shapes of what programs outside say about tasks, of the node types that they bring, and of live workers. */
 import { z } from 'zod'
+import { json, time } from './vocabulary.ts'
 
-const json = z.unknown().describe('any JSON value')
 const taskRetry = z.strictObject({
   attempts: z.number().int().min(1).max(100).default(3),
   delayMs: z.number().int().min(0).max(86_400_000).default(2_000),
   factor: z.number().min(1).max(10).default(2),
   maxDelayMs: z.number().int().min(0).max(86_400_000).default(60_000),
 })
+
 const NO_RETRY = { attempts: 1, delayMs: 0, factor: 1, maxDelayMs: 0 }
+
 const jsonObject = z.record(z.string(), json)
+
 const typeLabel = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'a label is like `not_found`')
+
 const taskType = z
   .string()
   .max(200)
@@ -38,14 +42,19 @@ export const nodeTypesBody = z.strictObject({
     .min(1)
     .max(100),
 })
+
 export const registeredTypes = z.object({ types: z.array(z.string()) })
 
 const workerName = z
   .string()
   .regex(/^[\w.:@-]{1,200}$/, 'a worker’s name has 1 to 200 letters, digits and `_ . : @ -`')
+
 const taskName = { worker: workerName, task: z.string().min(1).max(1_000).describe('the task’s id') }
+
 const MAX_CLAIM_WAIT_MS = 60_000
+
 const MAX_CLAIMED = 100
+
 const MAX_HEARTBEATS = 1_000
 
 export const claimBody = z.strictObject({
@@ -54,6 +63,7 @@ export const claimBody = z.strictObject({
   max: z.number().int().min(1).max(MAX_CLAIMED).default(1),
   waitMs: z.number().int().min(0).max(MAX_CLAIM_WAIT_MS).default(30_000),
 })
+
 export const claimed = z.object({
   leaseMs: z
     .number()
@@ -74,19 +84,23 @@ export const claimed = z.object({
     }),
   ),
 })
+
 export const heartbeatBody = z.strictObject({
   worker: workerName,
   tasks: z.array(z.string().min(1).max(1_000)).max(MAX_HEARTBEATS),
 })
+
 export const heartbeat = z.object({
   abort: z.array(z.string()).describe('their runs are stopping: end, and report how it ended'),
   lost: z.array(z.string()).describe('not held any more: end, and report nothing'),
 })
+
 export const completeBody = z.strictObject({
   ...taskName,
   output: json.optional(),
   label: typeLabel.optional(),
 })
+
 export const failBody = z.strictObject({
   ...taskName,
   error: z.strictObject({
@@ -100,6 +114,7 @@ export const failBody = z.strictObject({
     details: json.optional(),
   }),
 })
+
 export const recordBody = z.strictObject({
   ...taskName,
   name: z
@@ -109,5 +124,34 @@ export const recordBody = z.strictObject({
     .refine((name) => !name.startsWith('weft:'), 'names that start with `weft:` are Weft’s own'),
   value: json.optional().describe('left out: only says what is recorded'),
 })
+
 export const record = z.object({ recorded: z.boolean(), value: json.optional() })
+
 export const reported = z.object({ reported: z.literal(true) })
+
+export const nodeTypes = z.object({
+  items: z.array(z.looseObject({ type: z.string() })),
+  nextCursor: z.null(),
+})
+
+export const workers = z.object({
+  items: z.array(
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      kind: z
+        .enum(['process', 'program'])
+        .describe('process: a Weft with the worker role; program: one outside, which claims tasks over HTTP'),
+      types: z.array(
+        z.object({
+          type: z.string(),
+          active: z.number().describe('attempts at work when it last showed itself'),
+          limit: z.number().nullable().describe('attempts at a time; null: as many as it asks for'),
+        }),
+      ),
+      startedAt: time,
+      seenAt: time.describe('when it last showed itself'),
+    }),
+  ),
+  nextCursor: z.null(),
+})

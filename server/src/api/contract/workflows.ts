@@ -1,0 +1,80 @@
+/** Workflows: definitions, versions, tags. */
+import type { RouteContract } from '../contract.ts'
+import * as s from '../schemas.ts'
+
+export const workflowRoutes = {
+  createWorkflow: {
+    method: 'POST',
+    path: '/workflows',
+    role: 'editor',
+    keyed: true,
+    yaml: true,
+    body: s.definitionBody,
+    summary: 'Store a workflow: its first version, or the next one',
+    answers: { 201: s.pushedWorkflow, 200: s.pushedWorkflow },
+  },
+  validateWorkflow: {
+    method: 'POST',
+    path: '/workflows/validate',
+    role: 'viewer',
+    yaml: true,
+    body: s.definitionBody,
+    summary: 'Say everything that is wrong with a definition; stores nothing',
+    answers: { 200: s.validation },
+  },
+  listWorkflows: {
+    method: 'GET',
+    path: '/workflows',
+    role: 'viewer',
+    query: s.pageQuery,
+    summary: 'List workflows, each in its newest version',
+    answers: { 200: s.workflowPage },
+  },
+  getWorkflow: {
+    method: 'GET',
+    path: '/workflows/:reference',
+    role: 'viewer',
+    summary: 'Get a workflow: `name`, `name@tag` or `name@version`',
+    answers: { 200: s.workflowDetail },
+  },
+  createWorkflowVersion: {
+    method: 'POST',
+    path: '/workflows/:reference/versions',
+    role: 'editor',
+    keyed: true,
+    yaml: true,
+    body: s.definitionBody,
+    summary: 'Store the next version of this workflow',
+    answers: { 201: s.pushedWorkflow, 200: s.pushedWorkflow },
+  },
+  listWorkflowVersions: {
+    method: 'GET',
+    path: '/workflows/:reference/versions',
+    role: 'viewer',
+    summary: 'List the versions of a workflow, the newest first',
+    answers: { 200: s.workflowPage },
+  },
+  tagWorkflow: {
+    method: 'PUT',
+    path: '/workflows/:reference/tags/:tag',
+    role: 'editor',
+    body: s.tagBody,
+    summary: 'Move a tag to a version',
+    answers: { 200: s.workflow },
+  },
+  deleteWorkflow: {
+    method: 'DELETE',
+    path: '/workflows/:reference',
+    role: 'editor',
+    summary: 'Delete a workflow with its versions; runs stay',
+    answers: { 204: 'deleted' },
+  },
+  workflowSchema: {
+    method: 'GET',
+    path: '/schemas/workflow',
+    role: 'open',
+    summary: 'The JSON Schema of a definition, for editors',
+    types: ['application/schema+json'],
+    answers: { 200: 'a JSON Schema' },
+  },
+} as const satisfies Record<string, RouteContract>

@@ -1,0 +1,96 @@
+/** What a workspace keeps beside its runs: variables, credentials, blobs, API keys. */
+import type { RouteContract } from '../contract.ts'
+import * as s from '../schemas.ts'
+
+export const workspaceRoutes = {
+  listVariables: {
+    method: 'GET',
+    path: '/variables',
+    role: 'viewer',
+    summary: 'List variables with their values, by name',
+    answers: { 200: s.variablePage },
+  },
+  getVariable: {
+    method: 'GET',
+    path: '/variables/:name',
+    role: 'viewer',
+    summary: 'Get a variable',
+    answers: { 200: s.variable },
+  },
+  setVariable: {
+    method: 'PUT',
+    path: '/variables/:name',
+    role: 'editor',
+    body: s.variableBody,
+    summary: 'Set a variable; runs that have started keep the value they started with',
+    answers: { 200: s.variable },
+  },
+  deleteVariable: {
+    method: 'DELETE',
+    path: '/variables/:name',
+    role: 'editor',
+    summary: 'Delete a variable; runs that have started keep its value',
+    answers: { 204: 'deleted' },
+  },
+  createCredential: {
+    method: 'POST',
+    path: '/credentials',
+    role: 'admin',
+    body: s.newCredentialBody,
+    summary: 'Store a credential, encrypted; no answer ever shows its value',
+    answers: { 201: s.credential, 200: s.credential },
+  },
+  listCredentials: {
+    method: 'GET',
+    path: '/credentials',
+    role: 'viewer',
+    summary: 'List credentials by name, without their values',
+    answers: { 200: s.credentialPage },
+  },
+  rotateCredential: {
+    method: 'PUT',
+    path: '/credentials/:name',
+    role: 'admin',
+    body: s.credentialBody,
+    summary: 'Give a credential a new value; attempts that begin from now on use it',
+    answers: { 200: s.credential },
+  },
+  deleteCredential: {
+    method: 'DELETE',
+    path: '/credentials/:name',
+    role: 'admin',
+    summary: 'Delete a credential; steps that name it fail until there is one again',
+    answers: { 204: 'deleted' },
+  },
+  getBlob: {
+    method: 'GET',
+    path: '/blobs/:hash',
+    role: 'viewer',
+    summary: 'The bytes of a value that left the log',
+    types: ['*/*'],
+    answers: { 200: 'the bytes, with their content type' },
+  },
+  createKey: {
+    method: 'POST',
+    path: '/keys',
+    role: 'admin',
+    body: s.createKeyBody,
+    summary: 'Make an API key; the answer is the only place where it is shown',
+    answers: { 201: s.createdKey },
+  },
+  listKeys: {
+    method: 'GET',
+    path: '/keys',
+    role: 'admin',
+    query: s.pageQuery,
+    summary: 'List API keys, the newest first, without their secrets',
+    answers: { 200: s.keyPage },
+  },
+  revokeKey: {
+    method: 'DELETE',
+    path: '/keys/:id',
+    role: 'admin',
+    summary: 'Revoke an API key',
+    answers: { 204: 'revoked' },
+  },
+} as const satisfies Record<string, RouteContract>
