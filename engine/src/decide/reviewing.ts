@@ -78,7 +78,7 @@ const titleOf = (reason: string): string => {
 /** What a run that goes on would otherwise do before anybody has decided, so that the patch no longer fits. */
 function holdsOf(state: RunState, { touched, preview }: Accepted, stepKey: string | undefined): Holds {
   if (isFinished(state)) return { starts: [], routes: [] }
-  const nodes = touched.map((pointer) => pointer.slice('/nodes/'.length))
+  const nodes = touched.flatMap((pointer) => /^\/nodes\/(.*)$/.exec(pointer)?.[1] ?? [])
   const sources = [...edgesOf(preview)].filter((id) => state.steps.get(id)?.routed === null)
   return {
     starts: nodes.filter((id) => state.steps.get(id)?.status === 'pending'),

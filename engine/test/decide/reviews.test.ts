@@ -199,6 +199,21 @@ describe('a patch under review', () => {
     })
   })
 
+  test('of the output, or of what else stands beside the nodes, holds no step', () => {
+    const run = reviewed({ a: { type: 'work' }, s: { type: 'work', needs: 'a' } })
+    // What is left of this key behind as many letters as `/nodes/` has is the name of a step.
+    run.command(
+      patch([
+        { op: 'add', path: '/x-flags', value: 1 },
+        { op: 'add', path: '/output', value: 2 },
+      ]),
+    )
+    expect(run.state.reviews.get(reviewOf(run))?.holds).toEqual({ starts: [], routes: [] })
+    run.complete('a').complete('s')
+    run.command(decided('approve', reviewOf(run))).expectEnd('completed')
+    expect(run.phase).toMatchObject({ output: 2 })
+  })
+
   test('counts against the patches that the run may take', () => {
     const run = new Harness(LINE, { patches: { api: 'review' }, limits: { patches: 1 } })
     run.command(patch(WEAVE)).command(patch(WEAVE))

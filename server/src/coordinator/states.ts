@@ -147,6 +147,7 @@ export function entryBytes(entry: Entry): number {
     if ('output' in event) bytes += valueBytes(event.output)
     else if ('data' in event) bytes += valueBytes(event.data)
     else if ('items' in event) bytes += valueBytes(event.items)
+    else if (event.type === 'patch.proposed') bytes += valueBytes(event.operations)
     // The definition before it stays for patches that were written against it.
     if (event.type === 'run.patched' && entry.graph) bytes += valueBytes(entry.graph.definition)
   }
