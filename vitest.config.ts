@@ -5,6 +5,7 @@ export default defineConfig({
     include: [
       'engine/test/**/*.test.ts',
       'server/test/**/*.test.ts',
+      'sim/test/**/*.test.ts',
       'examples/**/*.test.ts',
       'test/**/*.test.ts',
     ],

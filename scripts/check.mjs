@@ -15,6 +15,7 @@ const steps = [
   ...(existsSync(join(root, 'bench', 'peers', 'node_modules'))
     ? [['types of the peers of the bench', tool('tsc'), ['-p', 'bench/peers']]]
     : []),
+  ['types of the simulator', tool('tsc'), ['-p', 'sim']],
   ['format and lint', tool('biome'), ['check', '.']],
   ['unused code and packages', tool('knip'), []],
   ['import walls', node24(), ['scripts/walls.ts']],

@@ -7,13 +7,13 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const files = globSync('{engine,server}/src/**/*.ts', { cwd: root })
+const files = globSync('{engine,server,sim}/src/**/*.ts', { cwd: root })
 const breaches: string[] = []
 
 /** The room of a file: the first folder under `server/src`, or the file itself at the top. */
 const roomOf = (file: string): string => {
-  const [, , first] = file.split('/')
-  return file.startsWith('engine/') ? 'engine' : (first as string)
+  const [home, , first] = file.split('/')
+  return home === 'server' ? (first as string) : (home as string)
 }
 
 /** Rooms that never import each other: they meet in store and transport. */
@@ -70,7 +70,9 @@ for (const file of files) {
     const target = relative(root, resolve(root, dirname(file), match[1] as string))
     if (file.startsWith('engine/') && !target.startsWith('engine/'))
       breaches.push(`${file} imports ${target}: the engine imports nobody`)
-    if (file.startsWith('server/') && target.startsWith('engine/'))
+    if (!file.startsWith('sim/') && target.startsWith('sim/'))
+      breaches.push(`${file} imports ${target}: the simulator is never a part of the product`)
+    if (!file.startsWith('engine/') && target.startsWith('engine/src/'))
       breaches.push(`${file} imports ${target}: use @weft/engine`)
     for (const [a, b] of STRANGERS) {
       const other = roomOf(target)

@@ -40,6 +40,8 @@ export interface Task {
   readonly credentials: Readonly<Record<string, string>>
   readonly timeoutMs: number | null
   readonly scope: TaskScope
+  /** It may have been published before: whoever takes it looks first whether its completion is in the log. */
+  readonly again?: true
 }
 
 export type Effect =

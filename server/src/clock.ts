@@ -15,6 +15,8 @@ export interface Clock {
   token(bytes: number): string
   /** Calls back once after `delayMs`; the returned function withdraws it. Does not keep the process alive. */
   after(delayMs: number, callback: () => void): () => void
+  /** Resolves once everything else that is ready has had its turn: long work lets timers and sockets in between. */
+  turn(): Promise<void>
 }
 
 export interface SystemClock extends Clock {
@@ -68,5 +70,6 @@ export function systemClock(): SystemClock {
       timer.unref()
       return () => clearTimeout(timer)
     },
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
   }
 }

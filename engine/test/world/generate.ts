@@ -244,10 +244,11 @@ class Generator {
 const text = (condition: Condition): string =>
   `default(steps.${condition.step}.output.v, 0) > ${condition.above}`
 
-export function generate(seed: number): GeneratedWorkflow {
+/** @param size how many nodes; by default the seed says */
+export function generate(seed: number, size?: number): GeneratedWorkflow {
   const source = random(seed)
   const generator = new Generator(source, 0)
-  generator.run(4 + source.int(28))
+  generator.run(size ?? 4 + source.int(28))
   return {
     definition: { weft: 1, name: 'generated', nodes: generator.nodes },
     edges: generator.edges,

@@ -48,7 +48,7 @@ export async function commit(
 ): Promise<CommitOutcome> {
   const outcome: CommitOutcome = { committed: [], conflicted: [], refused: [] }
   for (const entry of entries) {
-    if (entry.blobs.length > 0 || entry.graph) {
+    if (entry.blobs.length > 0 || entry.graphs.length > 0) {
       await patiently(parts, session, () => storeBeforehand(parts, entries))
       break
     }
@@ -63,12 +63,12 @@ async function storeBeforehand(
 ): Promise<void> {
   const at = clock.now()
   const puts: Promise<unknown>[] = []
-  for (const { blobs, graph, slot } of entries) {
+  for (const { blobs, graphs: patched, slot } of entries) {
     for (const { text } of blobs) {
       const bytes = new TextEncoder().encode(text)
       puts.push(store.blobs.put({ workspace: slot.workspace, bytes, contentType: 'application/json', at }))
     }
-    if (graph) puts.push(storeGraph(graphs, graph))
+    for (const graph of patched) puts.push(storeGraph(graphs, graph))
   }
   await Promise.all(puts)
 }

@@ -12,7 +12,7 @@ import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
 import type { Service } from '../service.ts'
-import type { OwnerSession, Store } from '../store/store.ts'
+import type { OwnerSession, RunStore } from '../store/store.ts'
 import { HEARTBEAT_INTERVAL_MS, type Transport } from '../transport/transport.ts'
 import { pause } from './commit.ts'
 import { ENGINE, type Engine } from './engine.ts'
@@ -28,7 +28,7 @@ const FIRST_REOPEN_MS = 50
 const MAX_REOPEN_MS = 2_000
 
 export interface CoordinatorParts {
-  readonly store: Store
+  readonly store: RunStore
   readonly transport: Transport
   readonly graphs: GraphCatalog
   /** The types that the registry knows now; the same map until one is added. */

@@ -15,7 +15,7 @@ import type { Clock } from '../clock.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
-import { type OwnerSession, SessionLost, type Store } from '../store/store.ts'
+import { type OwnerSession, type RunStore, SessionLost } from '../store/store.ts'
 import { partitionOf, type ReceivedSignal, type Transport } from '../transport/transport.ts'
 import { Batch } from './batch.ts'
 import { Children } from './children.ts'
@@ -40,7 +40,7 @@ export const ALARM_HORIZON_MS = 3_000
 
 export interface PipelineParts {
   readonly engine: Engine
-  readonly store: Store
+  readonly store: RunStore
   readonly transport: Transport
   readonly graphs: GraphCatalog
   readonly types: () => NodeTypes

@@ -8,7 +8,8 @@
  * 3. A task is published blindly only the first time. When one may have been published before (the run was loaded,
  *    resumed, or its dead-man's switch fired), the lane is asked; a task that it does not hold may just have been
  *    reported, so a marker follows that report through the run's own lane, and what is still owed when that very marker
- *    comes back is published. Without it a step that was finished could be called once more.
+ *    comes back is published. Without it a step that was finished could be called once more. A report that comes after
+ *    the marker is seen by the log alone: such a task says `again`, and its worker looks there before it begins.
  */
 import { type Effect, type Json, type RunEvent, type Task, taskId } from '@weft/engine'
 import type { Clock } from '../clock.ts'
@@ -66,7 +67,7 @@ export class Publisher {
       }
       for (const { receipt } of entry.items) if (receipt !== null) receipts.push(receipt)
       this.#effects(slot, entry.effects, tasks)
-      if (entry.recheck.length > 0) this.recheck(slot, entry.recheck)
+      if (entry.recheck.length > 0) this.#recheckUnpublished(entry)
       if (entry.report) this.#parts.look(entry.report.parentId)
     }
     if (live.length > 0) this.#parts.transport.live.publish(live)
@@ -83,6 +84,15 @@ export class Publisher {
       tasks,
     )
     const taskIds = effects.flatMap(({ effect }) => (effect.kind === 'dispatch' ? [effect.task.id] : []))
+    if (taskIds.length > 0) this.recheck(slot, taskIds)
+  }
+
+  /** What the entry itself publishes is not asked for: the lane would not hold it yet, and get it a second time. */
+  #recheckUnpublished({ slot, effects, recheck }: Entry): void {
+    const published = new Set(
+      effects.map(({ effect }) => (effect.kind === 'dispatch' ? effect.task.id : null)),
+    )
+    const taskIds = recheck.filter((id) => !published.has(id))
     if (taskIds.length > 0) this.recheck(slot, taskIds)
   }
 

@@ -6,6 +6,7 @@
  */
 import { type Graph, type Json, KNOWN_EVENTS, type RunEvent, type RunState } from '@weft/engine'
 import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import { type InboxRow, type LoadedRun, type OwnerSession, type Store, StoreError } from '../store/store.ts'
 import type { Engine } from './engine.ts'
@@ -30,6 +31,7 @@ export interface ReaderParts {
   readonly engine: Engine
   readonly store: Pick<Store, 'blobs'>
   readonly graphs: Pick<GraphCatalog, 'get' | 'peek'>
+  readonly clock: Pick<Clock, 'turn'>
 }
 
 export interface ReaderEvents {
@@ -123,7 +125,7 @@ export class Reader {
       if (folded < EVENTS_PER_SLICE) continue
       folded = 0
       this.#events.done()
-      await new Promise((resolve) => setImmediate(resolve))
+      await this.#parts.clock.turn()
     }
   }
 

@@ -47,8 +47,8 @@ export interface Entry {
   readonly closed: RunAppend['waitsClosed'][number][]
   /** JSON texts that left the log: stored before the append (R1). */
   readonly blobs: { readonly hash: string; readonly text: string }[]
-  /** The graph after a patch: stored before the append. */
-  graph: Graph | null
+  /** The graphs after its patches, in their order: stored before the append, since each stands in the log (R9). */
+  readonly graphs: Graph[]
   /** What the parent's inbox is told in the same statement (R15). */
   report: RunAppend['parentInbox'] | null
   /** Filled when the batch is sealed. */

@@ -148,9 +148,9 @@ export function entryBytes(entry: Entry): number {
     else if ('data' in event) bytes += valueBytes(event.data)
     else if ('items' in event) bytes += valueBytes(event.items)
     else if (event.type === 'patch.proposed') bytes += valueBytes(event.operations)
-    // The definition before it stays for patches that were written against it.
-    if (event.type === 'run.patched' && entry.graph) bytes += valueBytes(entry.graph.definition)
   }
+  // The definition before a patch stays for patches that were written against it.
+  for (const graph of entry.graphs) bytes += valueBytes(graph.definition)
   return bytes
 }
 

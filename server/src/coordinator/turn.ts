@@ -49,7 +49,7 @@ const newEntry = (slot: Slot, state: RunState): Entry => ({
   opened: [],
   closed: [],
   blobs: [],
-  graph: null,
+  graphs: [],
   report: null,
   append: null,
 })
@@ -129,7 +129,7 @@ function absorb(entry: Entry, state: RunState, decision: Decided, signal: Signal
   for (const blob of decision.blobs) entry.blobs.push(blob)
   for (const opened of decision.opened) entry.opened.push(opened)
   for (const closed of decision.closed) entry.closed.push(closed)
-  if (decision.graph) entry.graph = decision.graph
+  if (decision.graph) entry.graphs.push(decision.graph)
   if (decision.report) entry.report = decision.report
   if (signal.kind === 'command') {
     if (!decision.verdict)
@@ -157,7 +157,8 @@ function publishMissing(
   at: number,
 ): void {
   for (const effect of engine.outstanding(state, at)) {
-    if (effect.kind === 'dispatch' && missing.has(effect.task.id)) entry.effects.push(owed(effect, state))
+    if (effect.kind === 'dispatch' && missing.has(effect.task.id))
+      entry.effects.push(owed({ ...effect, task: { ...effect.task, again: true } }, state))
   }
 }
 
@@ -206,6 +207,7 @@ export function seal(
   wakeAt: number | null | undefined,
 ): RunAppend {
   const { slot } = entry
+  const graph = entry.graphs.at(-1)
   const { status, waitingFor } = engine.statusOf(state)
   const ended = isFinished(state) && entry.events.some(isFinal)
   entry.append = {
@@ -220,7 +222,7 @@ export function seal(
     waitsClosed: entry.closed,
     ...(wakeAt === undefined ? {} : { wakeAt }),
     ...(ended ? { finished: endOf(state) } : {}),
-    ...(entry.graph ? { graph: entry.graph.hash } : {}),
+    ...(graph ? { graph: graph.hash } : {}),
     ...(entry.report ? { parentInbox: entry.report } : {}),
   }
   return entry.append

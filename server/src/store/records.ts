@@ -1,10 +1,10 @@
-/** What `once` recorded: first commit wins (R7). */
+/** What `once` recorded, first commit wins (R7); and whether a step is done. */
 
 import { textArray } from './binary-array.ts'
 import { blobHashes } from './blob-refs.ts'
 import type { Database } from './database.ts'
 import { and, eq } from './drizzle.ts'
-import { stepRecords } from './schema.ts'
+import { runEvents, stepRecords } from './schema.ts'
 import type { Store } from './store.ts'
 import { isRunId } from './stored-text.ts'
 
@@ -60,5 +60,22 @@ export function openRecords({ pool, tables }: Database): Store['records'] {
     },
 
     get,
+
+    async isCompleted({ runId, key, round }) {
+      if (!isRunId(runId)) return false
+      const rows = await tables
+        .select({ seq: runEvents.seq })
+        .from(runEvents)
+        .where(
+          and(
+            eq(runEvents.runId, runId),
+            eq(runEvents.type, 'step.completed'),
+            eq(runEvents.stepKey, key),
+            eq(runEvents.round, round),
+          ),
+        )
+        .limit(1)
+      return rows.length > 0
+    },
   }
 }

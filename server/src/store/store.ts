@@ -445,6 +445,8 @@ export interface Store {
       at: number
     }): Promise<{ value: Json } | { refused: true }>
     get(request: { runId: string; key: string; round: number; name: string }): Promise<{ value: Json } | null>
+    /** Whether the log holds the completion of this round of the step, or of the item. */
+    isCompleted(request: { runId: string; key: string; round: number }): Promise<boolean>
   }
   readonly nodeTypes: {
     /** A worker adds its types; they stay when it leaves. */
@@ -578,3 +580,19 @@ export interface Store {
   ping(): Promise<void>
   close(): Promise<void>
 }
+
+/** The verbs that runs pass through: all that coordinators, workers, submits and commands use. */
+export type RunStore = Pick<
+  Store,
+  | 'runs'
+  | 'inbox'
+  | 'graphs'
+  | 'workflows'
+  | 'approvals'
+  | 'blobs'
+  | 'records'
+  | 'variables'
+  | 'idempotency'
+  | 'coordinators'
+  | 'openOwner'
+>

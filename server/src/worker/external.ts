@@ -23,6 +23,7 @@ import { persistently, workerBlobs } from './blobs.ts'
 import { type ConfigurableType, configResolver } from './config.ts'
 import { completed, failed } from './outcome.ts'
 import { NO_SECRETS } from './redaction.ts'
+import { uncompleted } from './uncompleted.ts'
 
 export interface ExternalParts {
   readonly transport: Transport
@@ -208,7 +209,10 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     const kept = signal.aborted ? [] : taken.slice(0, max)
     const surplus = taken.slice(kept.length)
     if (surplus.length > 0) await tasks.handBack(surplus.map(({ id }) => id))
-    return kept
+    const again = kept.filter((task) => task.again)
+    if (again.length === 0) return kept
+    const open = new Set(await uncompleted({ store, tasks, clock, log }, again))
+    return kept.filter((task) => !task.again || open.has(task))
   }
 
   function markOf(worker: string, type: string): Asking {

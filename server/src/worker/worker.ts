@@ -7,7 +7,9 @@
  * Invariants
  * 1. Every task that was taken is reported, handed back, or known to be somebody else's (R7).
  * 2. One heartbeat loop prolongs everything that runs here; an abort reaches the code by its answer at the latest (R11).
- * 3. A long queue never keeps the process from its timers and sockets: the loop lets them in between.
+ * 3. A task that somebody else may have performed meanwhile (it was published again, or taken before the process stood
+ *    still) is begun only when it is still this worker's and its completion is not in the log.
+ * 4. A long queue never keeps the process from its timers and sockets: the loop lets them in between.
  */
 import type { Task } from '@weft/engine'
 import type { Clock } from '../clock.ts'
@@ -23,6 +25,8 @@ import { configResolver } from './config.ts'
 import type { CredentialSource } from './credentials.ts'
 import { Reporter } from './reporter.ts'
 import { Slots } from './slots.ts'
+import { Standstill } from './standstill.ts'
+import { uncompleted } from './uncompleted.ts'
 
 export interface WorkerParts {
   /** Names the worker in leases and in the log of runs. */
@@ -100,18 +104,22 @@ export function createWorker(parts: WorkerParts): Worker {
     readonly controller: AbortController
   } | null = null
   let withdrawHeartbeat = (): void => {}
+  const standstill = new Standstill(clock)
 
   async function takeTurns(): Promise<void> {
     let begun = 0
     while (state.kind !== 'stopping') {
       taking = { capacity: freeSlots(), controller: new AbortController() }
+      const askedAt = clock.monotonic()
       const taken = await takeOnce(taking.capacity, taking.controller.signal)
       taking = null
-      begin(taken)
+      const hasStoodStill = standstill.isSince(askedAt) && taken.length > 0
+      const isDoubtful = hasStoodStill || taken.some(({ again }) => again)
+      begin(isDoubtful ? await stillOwed(taken, hasStoodStill) : taken)
       begun += taken.length
       if (begun >= TASKS_PER_TURN) {
         begun = 0
-        await new Promise((resolve) => setImmediate(resolve))
+        await clock.turn()
       }
     }
   }
@@ -141,6 +149,27 @@ export function createWorker(parts: WorkerParts): Worker {
   /** A transport that is away says so itself, once, and not at each try. */
   function complain(error: unknown, sentence: string): void {
     if (!(error instanceof TransportUnavailable)) log.warn({ error }, sentence)
+  }
+
+  /** Those that nobody else has, and that nobody has completed; what cannot be asked is left to its lease. */
+  async function stillOwed(taken: readonly Task[], hasStoodStill: boolean): Promise<readonly Task[]> {
+    const own = hasStoodStill ? await stillOwn(taken) : taken
+    const doubtful = hasStoodStill ? own : own.filter(({ again }) => again)
+    const open = new Set(await uncompleted({ store: parts.store, tasks, clock, log }, doubtful))
+    return own.filter((task) => open.has(task) || !doubtful.includes(task))
+  }
+
+  async function stillOwn(taken: readonly Task[]): Promise<readonly Task[]> {
+    try {
+      const { lost } = await tasks.heartbeat(name, taken)
+      return taken.filter(({ id }) => !lost.includes(id))
+    } catch (error) {
+      complain(
+        error,
+        'tasks were taken before the process stood still, and whose they are now could not be asked; they are left',
+      )
+      return []
+    }
   }
 
   const pause = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))
@@ -269,6 +298,7 @@ export function createWorker(parts: WorkerParts): Worker {
         // A type that is new since the wait for tasks began is not in it either.
         registry.onChange(() => taking?.controller.abort(TAKE_AGAIN)),
       ]
+      endings.push(standstill.watch())
       const unsubscribe = (): void => endings.forEach((end) => void end())
       state = { kind: 'running', loop: Promise.resolve().then(takeTurns), unsubscribe }
       heartbeatLater()

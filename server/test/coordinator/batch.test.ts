@@ -13,7 +13,7 @@ const entryOf = (runId: string): Entry => ({
   opened: [],
   closed: [],
   blobs: [],
-  graph: null,
+  graphs: [],
   report: null,
   append: null,
 })

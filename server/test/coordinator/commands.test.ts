@@ -138,6 +138,26 @@ describe('commands (R15)', () => {
     expect((await w.row(runId)).output).toEqual({ amount: 7 })
   })
 
+  test('of two patches in one commit both can be read again', async () => {
+    const killed = await world()
+    const runId = await killed.begin(APPROVAL)
+    const id = await waitId(killed, runId)
+    await killed.coordinator.idle()
+    for (const step of ['one', 'two']) {
+      const node = { type: 'log', needs: { ask: { on: ['approved'] } }, with: { message: step } }
+      const operations = [{ op: 'add', path: `/nodes/${step}`, value: node }]
+      const command = { kind: 'patch' as const, operations, reason: 'more to do' }
+      await killed.store.inbox.insert({ id: step, runId, actor: 'ann', command, workspace: 'default' })
+    }
+    await killed.pass(1_100)
+    expect((await killed.types(runId)).filter((type) => type === 'run.patched')).toHaveLength(2)
+    const w = await killAndTakeOver(killed)
+    await w.command(runId, { kind: 'decide', waitId: id, decision: 'approve' })
+    await w.finish(runId)
+    expect(await w.types(runId)).toContain('step.completed two')
+    expect((await w.row(runId)).stuckReason).toBeNull()
+  })
+
   test('a patch changes what is to come, and survives a kill', async () => {
     const killed = await world()
     const runId = await killed.begin(CHAIN)

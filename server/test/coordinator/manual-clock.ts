@@ -3,6 +3,8 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 
 export interface ManualClock extends Clock {
   advance(ms: number): void
+  /** The process stands still: time passes, and no timer rings. */
+  freeze(ms: number): void
 }
 
 export function manualClock(): ManualClock {
@@ -16,10 +18,14 @@ export function manualClock(): ManualClock {
     monotonic: () => elapsedMs,
     id: system.id,
     token: system.token,
+    turn: system.turn,
     after(delayMs, callback) {
       const number = ++count
       timers.set(number, { at: elapsedMs + Math.max(0, delayMs), callback })
       return () => timers.delete(number)
+    },
+    freeze(ms) {
+      elapsedMs += ms
     },
     advance(ms) {
       const until = elapsedMs + ms

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { openStore } from '../../src/store/postgres.ts'
+import type { Store } from '../../src/store/store.ts'
 import { testDatabase } from '../postgres.ts'
 import { type OlderPostgresServer, startOlderPostgres } from '../servers/older-postgres.ts'
 import { findOlderPostgres } from '../servers/programs.ts'
@@ -22,7 +23,7 @@ describe.skipIf(older === null)('the oldest supported server', () => {
   storeSuite(`PostgreSQL ${older?.major}`, () => openOn(server.url))
 })
 
-async function openOn(server?: string): Promise<OpenedStore> {
+async function openOn(server?: string): Promise<OpenedStore<Store>> {
   const database = await testDatabase(server)
   const clock = systemClock()
   const open = (applicationName: string) =>

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Command } from '@weft/engine'
 import { describe, expect, it } from 'vitest'
-import type { NewRun, OwnerSession, Store } from '../../src/store/store.ts'
+import type { NewRun, OwnerSession, RunStore } from '../../src/store/store.ts'
 import {
   appendOf,
   EVERY_PARTITION,
@@ -17,7 +17,7 @@ import {
 const cancel: Command = { kind: 'cancel', reason: 'enough' }
 const accepted = { accepted: true as const }
 
-const send = (store: Store, run: NewRun, id: string = randomUUID(), command = cancel) =>
+const send = (store: RunStore, run: NewRun, id: string = randomUUID(), command = cancel) =>
   store.inbox.insert({ id, runId: run.id, workspace: run.workspace, actor: 'ann', command })
 
 async function isDue(session: OwnerSession, run: NewRun): Promise<boolean> {

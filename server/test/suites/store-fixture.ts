@@ -1,19 +1,20 @@
 /** What the cases of the store's conformance suite share: how a store is opened, and rows to put into it. */
 import { randomUUID } from 'node:crypto'
 import type { Json, RunEvent } from '@weft/engine'
-import type { NewRun, OwnerSession, RunAppend, Store } from '../../src/store/store.ts'
+import type { NewRun, OwnerSession, RunAppend, RunStore, Store } from '../../src/store/store.ts'
 import { PARTITIONS } from '../../src/transport/transport.ts'
 
-export interface OpenedStore {
-  readonly store: Store
+/** A store that may lack what only people and keys need, as the simulator's twin does. */
+export interface OpenedStore<Of = RunStore> {
+  readonly store: Of
   /** Another process on the same data. */
-  another(): Promise<Store>
+  another(): Promise<Of & Pick<Store, 'close'>>
   /** Ends the session of the owner with this name from outside, as a peer does; resolves once it is gone. */
   sever(owner: string): Promise<void>
   close(): Promise<void>
 }
 
-export type Opened = () => OpenedStore
+export type Opened<Of = RunStore> = () => OpenedStore<Of>
 
 export const EVERY_PARTITION: readonly number[] = Array.from({ length: PARTITIONS }, (_, number) => number)
 
@@ -93,7 +94,7 @@ let owners = 0
 
 /** Opens a session that owns every partition for as long as `work` takes. */
 export async function whileOwning<Result>(
-  store: Store,
+  store: Pick<RunStore, 'openOwner'>,
   work: (session: OwnerSession, name: string) => Promise<Result>,
 ): Promise<Result> {
   const name = `owner-${++owners}`
@@ -109,7 +110,11 @@ export async function whileOwning<Result>(
 }
 
 /** Begins the run and completes it. */
-export async function finishedRun(store: Store, changes: RunChanges = {}, at?: number): Promise<NewRun> {
+export async function finishedRun(
+  store: Pick<RunStore, 'runs' | 'openOwner'>,
+  changes: RunChanges = {},
+  at?: number,
+): Promise<NewRun> {
   const run = newRun(changes)
   await store.runs.begin(run)
   await whileOwning(store, (session) => session.append([ending(run, at)]))

@@ -1,9 +1,8 @@
-/** The smaller nouns: workflows, graphs, blobs, records, node types, variables, keys, answers by idempotency key. */
+/** The smaller nouns that runs use: workflows, graphs, blobs, records, variables, answers by idempotency key. */
 import { createHash, randomUUID } from 'node:crypto'
-import type { NodeTypeInfo } from '@weft/engine'
 import { describe, expect, it } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
-import { finishedRun, type Opened } from './store-fixture.ts'
+import { appendOf, finishedRun, newRun, type Opened, stepCompleted, whileOwning } from './store-fixture.ts'
 
 type Push = Parameters<Store['workflows']['push']>[0]
 
@@ -174,6 +173,19 @@ export function nounCases(opened: Opened): void {
       })
     })
 
+    it('tells whether a round of a step, or of an item, is in the log', async () => {
+      const { store } = opened()
+      const run = newRun()
+      await store.runs.begin(run)
+      const asked = { runId: run.id, key: 'fetch', round: 1 }
+      expect(await store.records.isCompleted(asked)).toBe(false)
+      await whileOwning(store, (session) => session.append([appendOf(run, { events: [stepCompleted(1)] })]))
+      expect(await store.records.isCompleted(asked)).toBe(true)
+      expect(await store.records.isCompleted({ ...asked, round: 2 })).toBe(false)
+      expect(await store.records.isCompleted({ ...asked, key: 'fetch[0]' })).toBe(false)
+      expect(await store.records.isCompleted({ ...asked, runId: 'nonsense' })).toBe(false)
+    })
+
     it('keeps null as a value', async () => {
       const { store } = opened()
       const { id: runId } = await finishedRun(store)
@@ -181,39 +193,6 @@ export function nounCases(opened: Opened): void {
       expect(await store.records.get({ runId, key: 'call', round: 1, name: 'charge' })).toEqual({
         value: null,
       })
-    })
-  })
-
-  describe('node types', () => {
-    const info = (type: string, title = type): NodeTypeInfo => ({
-      type,
-      title,
-      description: '',
-      kind: 'task',
-      labels: [],
-      success: [],
-      effect: 'pure',
-      retry: { attempts: 1, delayMs: 0, factor: 1, maxDelayMs: 0 },
-      timeoutMs: null,
-      fields: {},
-      config: { type: 'object' },
-    })
-
-    it('collects the types of all workers; the last description of a type counts', async () => {
-      const { store } = opened()
-      const workspace = randomUUID()
-      await Promise.all([
-        store.nodeTypes.register({ workspace, types: [info('http'), info('log')], at: 1 }),
-        store.nodeTypes.register({ workspace, types: [info('log'), info('http'), info('code')], at: 1 }),
-      ])
-      await store.nodeTypes.register({ workspace, types: [info('log', 'Log')], at: 2 })
-      await store.nodeTypes.register({ workspace, types: [], at: 3 })
-      expect(await store.nodeTypes.list({ workspace })).toEqual([
-        info('code'),
-        info('http'),
-        info('log', 'Log'),
-      ])
-      expect(await store.nodeTypes.list({ workspace: randomUUID() })).toEqual([])
     })
   })
 
@@ -236,22 +215,6 @@ export function nounCases(opened: Opened): void {
       ])
       expect(await store.variables.delete({ workspace, name: 'none' })).toBe(true)
       expect(await store.variables.delete({ workspace, name: 'none' })).toBe(false)
-    })
-  })
-
-  describe('keys', () => {
-    it('makes a workspace with its key, once, and finds it by the hash', async () => {
-      const { store } = opened()
-      const [workspace, hash] = [randomUUID(), randomUUID()]
-      await store.keys.ensure({ workspace, hash, name: 'first', role: 'viewer', at: 1 })
-      await store.keys.ensure({ workspace, hash, name: 'first', role: 'admin', at: 2 })
-      expect(await store.keys.find(hash)).toMatchObject({
-        workspace,
-        name: 'first',
-        role: 'admin',
-        expiresAt: null,
-      })
-      expect(await store.keys.find(randomUUID())).toBeNull()
     })
   })
 
@@ -284,16 +247,6 @@ export function nounCases(opened: Opened): void {
       expect(await idempotency.expire({ before: 5 })).toBe(0)
       expect(await idempotency.expire({ before: 6 })).toBe(1)
       expect(await idempotency.recall(request)).toEqual({ kind: 'none' })
-    })
-  })
-
-  describe('the database', () => {
-    it('answers, and tells its version, clock and settings', async () => {
-      const { store } = opened()
-      await store.ping()
-      const described = await store.describe()
-      expect(described.version).not.toBe('')
-      expect(described.nowMs).toBeGreaterThan(1_700_000_000_000)
     })
   })
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ParentLink } from '@weft/engine'
 import { describe, expect, it } from 'vitest'
-import type { NewRun, Store } from '../../src/store/store.ts'
+import type { NewRun, RunStore } from '../../src/store/store.ts'
 import {
   appendOf,
   ending,
@@ -26,14 +26,14 @@ const childOf = (parent: NewRun, root: NewRun = parent): NewRun => {
   return newRun({ id: idBeside(parent.id), workspace: parent.workspace, started: { parent: link } })
 }
 
-const exists = async (store: Store, run: NewRun): Promise<boolean> => {
+const exists = async (store: RunStore, run: NewRun): Promise<boolean> => {
   const row = await store.runs.get({ workspace: run.workspace, id: run.id })
   const events = await store.runs.events({ runId: run.id, afterSeq: 0, limit: 1 })
   expect(events).toHaveLength(row ? 1 : 0)
   return row !== null
 }
 
-const finish = (store: Store, runs: readonly NewRun[], at: number) =>
+const finish = (store: RunStore, runs: readonly NewRun[], at: number) =>
   whileOwning(store, (session) => session.append(runs.map((run) => ending(run, at))))
 
 export function retentionCases(opened: Opened): void {
@@ -198,7 +198,7 @@ export function retentionCases(opened: Opened): void {
   })
 
   describe('blobs of runs', () => {
-    const put = (store: Store, workspace: string, at: number) =>
+    const put = (store: RunStore, workspace: string, at: number) =>
       store.blobs.put({ workspace, bytes: Buffer.from(randomUUID()), contentType: 'text/plain', at })
 
     it('keeps a blob as long as a log, a command or a record names it, and collects it after the run', async () => {

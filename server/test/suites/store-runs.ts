@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { InvalidError, type ParentLink } from '@weft/engine'
 import { describe, expect, it } from 'vitest'
-import type { RunFilter, RunRow, Store } from '../../src/store/store.ts'
+import type { RunFilter, RunRow, RunStore } from '../../src/store/store.ts'
 import {
   appendOf,
   failureOf,
@@ -14,7 +14,7 @@ import {
   whileOwning,
 } from './store-fixture.ts'
 
-async function everyPage(store: Store, filter: Omit<RunFilter, 'cursor'>): Promise<RunRow[]> {
+async function everyPage(store: RunStore, filter: Omit<RunFilter, 'cursor'>): Promise<RunRow[]> {
   const items: RunRow[] = []
   let cursor: string | undefined
   do {

@@ -3,33 +3,53 @@
  * about.
  */
 import { afterAll, beforeAll, describe } from 'vitest'
+import type { RunStore, Store } from '../../src/store/store.ts'
 import { appendCases } from './store-append.ts'
 import { beginCases } from './store-begin.ts'
 import { commandCases } from './store-commands.ts'
-import type { OpenedStore } from './store-fixture.ts'
+import type { Opened, OpenedStore } from './store-fixture.ts'
 import { nounCases } from './store-nouns.ts'
 import { ownershipCases } from './store-ownership.ts'
 import { retentionCases } from './store-retention.ts'
 import { runListCases } from './store-runs.ts'
+import { upkeepCases } from './store-upkeep.ts'
 
-export function storeSuite(name: string, open: () => Promise<OpenedStore>): void {
+/** For a store that holds everything. */
+export function storeSuite(name: string, open: () => Promise<OpenedStore<Store>>): void {
+  suite(name, open, (opened) => {
+    runCases(opened)
+    upkeepCases(opened)
+  })
+}
+
+/** For a store that holds what runs need. */
+export function runStoreSuite(name: string, open: () => Promise<OpenedStore>): void {
+  suite(name, open, runCases)
+}
+
+function suite<Of extends RunStore>(
+  name: string,
+  open: () => Promise<OpenedStore<Of>>,
+  cases: (opened: Opened<Of>) => void,
+): void {
   describe(`store: ${name}`, () => {
-    let opened: OpenedStore
-    const current = (): OpenedStore => opened
-
+    let opened: OpenedStore<Of>
     beforeAll(async () => {
       opened = await open()
     })
     afterAll(async () => {
       await opened.close()
     })
-
-    beginCases(current)
-    runListCases(current)
-    appendCases(current)
-    commandCases(current)
-    ownershipCases(current)
-    retentionCases(current)
-    nounCases(current)
+    cases(() => opened)
   })
+}
+
+function runCases(opened: Opened): void {
+  beginCases(opened)
+  runListCases(opened)
+  appendCases(opened)
+  commandCases(opened)
+  ownershipCases(opened)
+  retentionCases(opened)
+  nounCases(opened)
 }

@@ -152,17 +152,21 @@ export async function openWorker(settings: BenchSettings = {}): Promise<Bench> {
 export interface MapStore extends Pick<Store, 'blobs' | 'records'> {
   readonly blobTexts: ReadonlyMap<string, Uint8Array>
   readonly recorded: ReadonlyMap<string, { attempt: number; value: Json }>
+  /** Steps whose completion is in the log: `<run>/<key>/<round>`. */
+  readonly completed: Set<string>
 }
 
 export function mapStore(): MapStore {
   const blobs = new Map<string, Uint8Array>()
   const types = new Map<string, string>()
   const recorded = new Map<string, { attempt: number; value: Json }>()
+  const completed = new Set<string>()
   const nameOf = (record: { runId: string; key: string; round: number; name: string }): string =>
     `${record.runId}/${record.key}/${record.round}/${record.name}`
   return {
     blobTexts: blobs,
     recorded,
+    completed,
     blobs: {
       async put({ workspace, bytes, contentType }): Promise<BlobRef> {
         const hash = hashBytes(bytes)
@@ -190,6 +194,7 @@ export function mapStore(): MapStore {
         const known = recorded.get(nameOf(record))
         return known === undefined ? null : { value: known.value }
       },
+      isCompleted: async ({ runId, key, round }) => completed.has(`${runId}/${key}/${round}`),
     },
   }
 }

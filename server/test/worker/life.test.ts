@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { logNode } from '../../src/nodes/log.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
+import { manualClock } from '../coordinator/manual-clock.ts'
 import { gate } from './gate.ts'
 import { mapStore, nodeOf, openWorker, RUN, taskOf } from './harness.ts'
 
@@ -10,6 +11,39 @@ const never = new Promise<never>(() => {})
 const forever = new AbortController().signal
 
 const echo = nodeOf('echo', async (config) => config)
+
+describe('worker: what may have been done already', () => {
+  it('does not begin a task that was published again once its completion is in the log', async () => {
+    const store = mapStore()
+    store.completed.add(`${RUN}/done/1`)
+    const { perform } = await openWorker({ types: [echo], store })
+    expect(await perform({ type: 'echo', key: 'done', again: true })).toMatchObject({ kind: 'dropped' })
+    expect(await perform({ type: 'echo', key: 'open', again: true })).toMatchObject({ kind: 'completed' })
+  })
+
+  it('leaves a task that was taken before the process stood still, and done by somebody else since', async () => {
+    const clock = manualClock()
+    const lanes = memoryTransport({ clock, leaseMs: 15_000 })
+    const store = mapStore()
+    const waiting = gate()
+    const take: typeof lanes.tasks.take = async (...given) => {
+      const taken = await lanes.tasks.take(...given)
+      await waiting.passed
+      return taken
+    }
+    const { transport, nextSignal } = await openWorker({
+      types: [echo],
+      store,
+      clock,
+      transport: { ...lanes, tasks: { ...lanes.tasks, take } },
+    })
+    await transport.tasks.publish([taskOf({ type: 'echo', key: 'done' })])
+    store.completed.add(`${RUN}/done/1`)
+    clock.freeze(60_000)
+    waiting.open()
+    expect(await nextSignal()).toMatchObject({ kind: 'dropped', key: 'done' })
+  })
+})
 
 describe('worker: time', () => {
   it('says at once that the time is up, even to code that does not listen, and goes on with the next', async () => {

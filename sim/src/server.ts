@@ -1,0 +1,80 @@
+/** The product's own parts in a simulated process: a coordinator, a worker, or both. */
+import { CONTROL_NODE_TYPES } from '@weft/engine'
+import { typesWith } from '../../engine/test/world/generate.ts'
+import { createCoordinator } from '../../server/src/coordinator/coordinator.ts'
+import { createGraphCatalog } from '../../server/src/graphs.ts'
+import { createLog } from '../../server/src/log.ts'
+import type { CoordinatorMetrics } from '../../server/src/metrics.ts'
+import type { RunStore } from '../../server/src/store/store.ts'
+import type { Transport } from '../../server/src/transport/transport.ts'
+import { createWorker, type WorkerParts } from '../../server/src/worker/worker.ts'
+import type { Checks } from './checks.ts'
+import type { SimProcess } from './process.ts'
+
+export const TYPES = typesWith(CONTROL_NODE_TYPES)
+
+const QUIET = createLog({ level: 'silent', format: 'json' })
+
+const METRICS: CoordinatorMetrics = {
+  committed() {},
+  signals() {},
+  loaded() {},
+  states() {},
+  quarantined() {},
+  runEnded() {},
+  stepSettled() {},
+  attemptFailed() {},
+  failed() {},
+  refused() {},
+  owns() {},
+}
+
+export interface ServerParts {
+  readonly process: SimProcess
+  readonly store: RunStore
+  readonly transport: Transport
+  readonly checks: Checks
+}
+
+/** @param isSharing whether others own partitions, too. Rejects when the coordinator could not start, as the process would exit. */
+export async function startCoordinator(
+  { process, store, transport, checks }: ServerParts,
+  isSharing: boolean,
+): Promise<void> {
+  const coordinator = createCoordinator({
+    store,
+    transport,
+    graphs: createGraphCatalog(store, () => TYPES),
+    types: () => TYPES,
+    clock: process.clock,
+    log: QUIET,
+    metrics: METRICS,
+    name: process.name,
+    isSharing,
+    engine: checks.engine(),
+  })
+  await coordinator.start()
+}
+
+const noEgress = (): never => {
+  throw new Error('steps of the simulation call nobody')
+}
+
+export async function startWorker(
+  { process, store, transport }: ServerParts,
+  registry: WorkerParts['registry'],
+  slots: number,
+): Promise<void> {
+  const worker = createWorker({
+    name: process.name,
+    transport,
+    store,
+    registry,
+    credentials: { get: () => null, howToSet: () => '' },
+    egress: { request: noEgress, fetch: noEgress, close: async () => {} },
+    clock: process.clock,
+    log: QUIET,
+    concurrency: new Map([['*', slots]]),
+  })
+  await worker.start()
+}
