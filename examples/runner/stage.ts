@@ -13,7 +13,8 @@ export interface Stage extends AsyncDisposable {
   readonly service: ServiceProcess
 }
 
-export async function startStage(): Promise<Stage> {
+/** `more`: of the environment of Weft, such as a database that is given. */
+export async function startStage(more: Readonly<Record<string, string>> = {}): Promise<Stage> {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'weft-examples-'))
   const service = await ServiceProcess.start(0)
   const { PATH, HOME } = process.env
@@ -27,6 +28,7 @@ export async function startStage(): Promise<Stage> {
       WEFT_EGRESS_ALLOW: `127.0.0.1:${service.port}`,
       WEFT_CREDENTIAL_TEAM_SLACK: service.slackCredential,
       WEFT_LOG_LEVEL: 'warn',
+      ...more,
     },
   })
   const end = async () => {

@@ -249,7 +249,11 @@ interface Ground {
 async function construct(config: Config, ground: Ground) {
   const { store, transport, rateLimiter, clock, log, name, modules, masterKeys } = ground
   const metrics = modules.createMetrics()
-  metrics.observe({ queues: () => transport.tasks.depth(), runs: () => store.runs.counts() })
+  metrics.observe({
+    queues: () => transport.tasks.depth(),
+    signals: () => transport.signals.lag(),
+    runs: () => store.runs.counts(),
+  })
   const egress = modules.createEgress({ allow: config.egressAllow })
   const builtIn = modules.builtInNodes({ clock, codeThreads: config.workerConcurrency.get('code') ?? 1 })
   const registry = modules.createRegistry({

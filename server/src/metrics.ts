@@ -23,6 +23,7 @@ export const METRICS = {
   weft_request_duration_seconds: 'Time to answer an HTTP request, by method and route.',
   weft_queue_depth: 'Tasks in the transport, by node type and state (waiting, active).',
   weft_queue_oldest_age_seconds: 'Age of the oldest waiting task, by node type.',
+  weft_signals_waiting: 'Signals in the transport that no coordinator has decided and committed yet.',
   weft_commits_total: 'Commits of the coordinator.',
   weft_commit_runs: 'Runs that one commit carried.',
   weft_commit_events_total: 'Events committed.',
@@ -63,6 +64,7 @@ export interface QueueFigures {
 /** Asked at each scrape; a source that fails leaves its figures out. */
 export interface MetricSources {
   queues(): Promise<readonly QueueFigures[]>
+  signals(): Promise<number>
   runs(): Promise<{ byStatus: Readonly<Record<string, number>>; stuck: number }>
 }
 
@@ -101,6 +103,7 @@ export function createMetrics(): Metrics {
   const requestDuration = histogram('weft_request_duration_seconds', SECONDS, 'method', 'route')
   const queueDepth = gauge('weft_queue_depth', 'type', 'state')
   const queueAge = gauge('weft_queue_oldest_age_seconds', 'type')
+  const signalsWaiting = gauge('weft_signals_waiting')
   const commits = counter('weft_commits_total')
   const commitRuns = histogram('weft_commit_runs', BATCH)
   const commitEvents = counter('weft_commit_events_total')
@@ -113,8 +116,9 @@ export function createMetrics(): Metrics {
   const quarantined = counter('weft_quarantined_total')
 
   let sources: MetricSources | null = null
-  async function read({ queues, runs: countRuns }: MetricSources): Promise<void> {
-    const [depths, counts] = await Promise.allSettled([queues(), countRuns()])
+  async function read({ queues, signals: countSignals, runs: countRuns }: MetricSources): Promise<void> {
+    const [depths, lag, counts] = await Promise.allSettled([queues(), countSignals(), countRuns()])
+    if (lag.status === 'fulfilled') signalsWaiting.set(lag.value)
     if (depths.status === 'fulfilled') {
       queueDepth.reset()
       queueAge.reset()

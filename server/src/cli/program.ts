@@ -10,6 +10,7 @@ import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
 import { openCommand } from './open.ts'
 import { patchesCommand } from './patches.ts'
+import { queuesCommand } from './queues.ts'
 import { apiCommand } from './raw.ts'
 import { runCommand } from './run.ts'
 import { cancelCommand, logsCommand, recoverCommand, runsCommand, sendCommand, whyCommand } from './runs.ts'
@@ -70,6 +71,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     credentialsCommand(context),
     dlqCommand(context),
     workersCommand(context),
+    queuesCommand(context),
   ]
   for (const command of commands) program.addCommand(inherit(command, program))
   return program

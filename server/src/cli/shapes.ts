@@ -175,6 +175,13 @@ export interface WorkerSummary {
   readonly seenAt: number
 }
 
+export interface QueueSummary {
+  readonly type: string
+  readonly waiting: number
+  readonly active: number
+  readonly oldestAgeMs: number
+}
+
 export interface About {
   readonly version: string
   readonly postgres: { readonly version: string; readonly settings: Readonly<Record<string, string>> }
@@ -187,12 +194,7 @@ export interface About {
     readonly leaving: boolean
     readonly silentMs: number
   }[]
-  readonly lanes: readonly {
-    readonly type: string
-    readonly waiting: number
-    readonly active: number
-    readonly oldestAgeMs: number
-  }[]
+  readonly lanes: readonly QueueSummary[]
 }
 
 /** Every page of a list, one after another, until `most` items. */

@@ -73,6 +73,7 @@ const ROWS: Record<RouteName, Row> = {
   getDeadLetter: { path: letter },
   replayDeadLetter: { path: letter, body: {} },
   listWorkers: {},
+  listQueues: {},
   replayDeadLetters: { body: { filter: {} } },
   listApprovals: {},
   getApproval: { path: approval },

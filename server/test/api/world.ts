@@ -24,14 +24,14 @@ import { logNode } from '../../src/nodes/log.ts'
 import type { RateLimits } from '../../src/rate-limits.ts'
 import { openStore } from '../../src/store/postgres.ts'
 import type { Store } from '../../src/store/store.ts'
-import { memoryTransport } from '../../src/transport/memory.ts'
 import { memoryRateLimiter } from '../../src/transport/rate-limiter.ts'
-import type { Transport } from '../../src/transport/transport.ts'
+import { LEASE_MS, type Transport } from '../../src/transport/transport.ts'
 import { type MasterKeys, parseMasterKeys } from '../../src/vault/master-keys.ts'
 import { Vault } from '../../src/vault/vault.ts'
 import { environmentCredentials } from '../../src/worker/credentials.ts'
 import { createExternalTasks } from '../../src/worker/external.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
+import { stackTransport } from '../stack.ts'
 
 const { output: _schema, ...described } = logNode.info
 /** A task whose output may be anything, and which no worker of this process serves. */
@@ -82,15 +82,15 @@ export class ApiWorld {
   readonly workspace: string
   readonly #keys = new Map<string, Promise<string>>()
 
-  constructor(store: Store, settings: ApiWorldSettings) {
+  constructor(store: Store, transport: Transport, settings: ApiWorldSettings) {
     const clock = settings.clock ?? systemClock()
     const log = pino({ level: 'silent' })
     const metrics = createMetrics()
     this.clock = clock
     this.workspace = `w${clock.token(4)}`
     this.store = store
-    const leaseMs = settings.leaseMs ?? 15_000
-    this.transport = memoryTransport({ clock, leaseMs })
+    const leaseMs = settings.leaseMs ?? LEASE_MS
+    this.transport = transport
     let types: NodeTypes = new Map(TYPES.map((info) => [info.type, info]))
     const current = (): NodeTypes => types
     const graphs = createGraphCatalog(store, current)
@@ -319,7 +319,8 @@ export async function apiWorld(settings: ApiWorldSettings = {}): Promise<ApiWorl
 /** A world that outlives a test: who starts it ends it. */
 export async function startedWorld(settings: ApiWorldSettings = {}): Promise<ApiWorld> {
   const { store } = await sharedStore()
-  const world = new ApiWorld(store, settings)
+  const { clock = systemClock(), leaseMs = LEASE_MS } = settings
+  const world = new ApiWorld(store, await stackTransport({ clock, leaseMs }), { ...settings, clock, leaseMs })
   await world.coordinator?.start()
   return world
 }

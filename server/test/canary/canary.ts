@@ -15,6 +15,7 @@ import { onTestFinished } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { startWeft, type Weft } from '../../src/main.ts'
+import { stackOfTest } from '../stack.ts'
 import { databaseUrlOf, newDataDirectory, removeDataDirectory } from '../weft-process.ts'
 import { weft as runWeft } from '../weft-program.ts'
 
@@ -135,12 +136,14 @@ export async function canaryPlaces(): Promise<string[]> {
   const { server, url } = await startEcho()
   const lines: string[] = []
   const live: string[] = []
+  const stack = await stackOfTest()
   const read = readConfig({
     environment: {
       WEFT_PORT: '0',
       WEFT_DATA_DIR: dataDirectory,
       WEFT_NODES: nodes,
       WEFT_EGRESS_ALLOW: new URL(url).host,
+      ...stack,
       WEFT_CREDENTIAL_BASIC: JSON.stringify({ username: 'ann', password: CANARY }),
     },
   })
@@ -160,7 +163,7 @@ export async function canaryPlaces(): Promise<string[]> {
     ...live.filter(hasCanary).map((message) => `live: ${JSON.parse(message).kind}`),
     ...answers.flatMap(([path, text]) => found(`api: ${path}`, [text])),
     ...(await searchCli(weft)),
-    ...(await searchDatabase(dataDirectory)),
+    ...(await searchDatabase(stack.WEFT_DATABASE_URL ?? databaseUrlOf(dataDirectory))),
   ]
   await weft.stop()
   places.push(...searchFiles(dataDirectory), ...found('log after the stop', lines))
@@ -244,8 +247,8 @@ async function searchCli(weft: Weft): Promise<string[]> {
 }
 
 /** Every column of every table as text, and bytes as the text that they may be. */
-async function searchDatabase(dataDirectory: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: databaseUrlOf(dataDirectory) })
+async function searchDatabase(databaseUrl: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   try {
     const { rows: columns } = await client.query<{ table: string; column: string; type: string }>(

@@ -13,9 +13,9 @@ import { createGraphCatalog } from '../../src/graphs.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { openStore } from '../../src/store/postgres.ts'
 import type { Store } from '../../src/store/store.ts'
-import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 import { testDatabase } from '../postgres.ts'
+import { stackTransport } from '../stack.ts'
 import { CHAIN, compiled, TYPES } from './world.ts'
 
 const LOOK_EVERY_MS = 10
@@ -41,11 +41,11 @@ export class Fleet {
   readonly #url: string
   readonly #stop = new AbortController()
 
-  constructor(url: string, store: Store, peer: pg.Client) {
+  constructor(url: string, store: Store, peer: pg.Client, transport: Transport) {
     this.#url = url
     this.store = store
     this.#peer = peer
-    this.transport = memoryTransport({ clock: this.clock })
+    this.transport = transport
     this.transport.live.subscribe((message) => {
       if (message.kind !== 'event') return
       const event = message.event as RunEvent
@@ -217,7 +217,7 @@ export async function fleet(): Promise<Fleet> {
   })
   const peer = new pg.Client({ connectionString: database.url })
   await peer.connect()
-  const created = new Fleet(database.url, store, peer)
+  const created = new Fleet(database.url, store, peer, await stackTransport({ clock: systemClock() }))
   onTestFinished(async () => {
     await created.end()
     await database.drop()

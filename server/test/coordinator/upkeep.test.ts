@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { SignalEnvelope } from '../../src/transport/transport.ts'
+import { isOnRedis } from '../stack.ts'
 import { CHAIN, killAndTakeOver, world } from './world.ts'
 
 describe('timers', () => {
@@ -140,13 +141,17 @@ test('states beyond the cache’s size leave the memory, and their runs go on al
   for (const runId of runIds) expect((await w.types(runId)).length).toBe(5)
 })
 
-test('a worker that dies gives its task back to the next one, under the next attempt', async () => {
-  const w = await world()
-  const runId = await w.begin({ nodes: { a: { type: 'act', with: { message: 'a' } } } })
-  await w.take()
-  for (let turn = 0; turn < 4; turn++) await w.pass(6_000)
-  const [again] = await w.take()
-  expect(again).toMatchObject({ key: 'a', attempt: 2 })
-  await w.complete(again!)
-  await w.event(runId, 'run.completed')
-})
+// A Redis judges leases by its own clock, which no test moves; its conformance suite has the same.
+test.skipIf(isOnRedis)(
+  'a worker that dies gives its task back to the next one, under the next attempt',
+  async () => {
+    const w = await world()
+    const runId = await w.begin({ nodes: { a: { type: 'act', with: { message: 'a' } } } })
+    await w.take()
+    for (let turn = 0; turn < 4; turn++) await w.pass(6_000)
+    const [again] = await w.take()
+    expect(again).toMatchObject({ key: 'a', attempt: 2 })
+    await w.complete(again!)
+    await w.event(runId, 'run.completed')
+  },
+)

@@ -1,5 +1,5 @@
 /**
- * A coordinator over a real PostgreSQL and the memory transport. The worker is the test: it takes tasks and says how they
+ * A coordinator over a real PostgreSQL and the transport of the stack. The worker is the test: it takes tasks and says how they
  * ended. The owner's session passes through a hook, so that a test can make the database fail at a chosen moment.
  */
 import { randomUUID } from 'node:crypto'
@@ -28,9 +28,9 @@ import { createMetrics } from '../../src/metrics.ts'
 import { logNode } from '../../src/nodes/log.ts'
 import { openStore } from '../../src/store/postgres.ts'
 import type { OwnerSession, RunAppend, Store } from '../../src/store/store.ts'
-import { memoryTransport } from '../../src/transport/memory.ts'
 import type { LiveMessage, Transport } from '../../src/transport/transport.ts'
 import { testDatabase } from '../postgres.ts'
+import { stackTransport } from '../stack.ts'
 import { type ManualClock, manualClock } from './manual-clock.ts'
 
 const { output: _schema, ...described } = logNode.info
@@ -67,11 +67,11 @@ export class World {
   readonly #rawStore: Store
   coordinator: Coordinator
 
-  constructor(store: Store, clock: ManualClock, settings: WorldSettings, transport?: Transport) {
+  constructor(store: Store, clock: ManualClock, settings: WorldSettings, transport: Transport) {
     this.clock = clock
     this.#rawStore = store
     this.store = this.#hooked(settings.hook ?? {})
-    this.transport = transport ?? memoryTransport({ clock })
+    this.transport = transport
     this.graphs = createGraphCatalog(store, () => TYPES)
     this.transport.live.subscribe((message) => {
       this.live.push(message)
@@ -322,7 +322,7 @@ export async function world(settings: WorldSettings = {}): Promise<World> {
   const database = await testDatabase()
   const clock = manualClock()
   const store = await openStore({ url: database.url, clock, applicationName: 'weft test', poolSize: 4 })
-  const created = new World(store, clock, settings)
+  const created = new World(store, clock, settings, await stackTransport({ clock }))
   onTestFinished(async () => {
     await created.coordinator.stop()
     await created.transport.close()
@@ -340,7 +340,8 @@ export async function world(settings: WorldSettings = {}): Promise<World> {
 export async function killAndTakeOver(killed: World, settings: WorldSettings = {}): Promise<World> {
   killed.isDead = true
   for (const session of killed.sessions) await session.close()
-  const next = new World(killed.rawStore, killed.clock, settings)
+  const { rawStore, clock } = killed
+  const next = new World(rawStore, clock, settings, await stackTransport({ clock }))
   onTestFinished(async () => {
     await next.coordinator.stop()
     await next.transport.close()

@@ -14,6 +14,8 @@ import { readConfig } from '../../src/config.ts'
 import { DEFAULT_WORKSPACE, startWeft, type Weft } from '../../src/main.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 import { randomFrom } from '../random.ts'
+import { redisUrl } from '../redis.ts'
+import { isOnRedis } from '../stack.ts'
 import { type Dag, definitionOf, drawDag, readDag } from './dag.ts'
 
 const casesFolder = process.env.WEFT_CASES_DIR
@@ -40,6 +42,7 @@ beforeAll(async () => {
       WEFT_DATA_DIR: dataDirectory,
       WEFT_PORT: '0',
       WEFT_LOG_LEVEL: 'error',
+      ...(isOnRedis ? { WEFT_REDIS_URL: redisUrl as string } : {}),
     },
   })
   if (!read.ok) throw new Error(read.problems.join('\n'))

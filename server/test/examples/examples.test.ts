@@ -7,14 +7,19 @@ import { differences } from '../../../examples/runner/compare.ts'
 import { changed, exampleNames, readExample } from '../../../examples/runner/example.ts'
 import { expectedWith, play } from '../../../examples/runner/play.ts'
 import { type Stage, startStage } from '../../../examples/runner/stage.ts'
+import { stackEnvironment } from '../stack.ts'
 
 let stage: Stage
+let dropStack = async (): Promise<void> => {}
 
 beforeAll(async () => {
-  stage = await startStage()
+  const { environment, drop } = await stackEnvironment()
+  dropStack = drop
+  stage = await startStage(environment)
 })
 afterAll(async () => {
   await stage?.[Symbol.asyncDispose]()
+  await dropStack()
 })
 
 test('there are examples', () => expect(exampleNames().length).toBeGreaterThanOrEqual(10))

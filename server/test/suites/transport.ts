@@ -394,6 +394,14 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         expect(runsOf(await received())).toEqual([b])
       })
 
+      it('counts what is not deleted yet, handed out or not', async () => {
+        await send(runIn(1), runIn(2), runIn(3))
+        const [first] = await received(1)
+        expect(await transport.signals.lag()).toBe(3)
+        await transport.signals.delete([first!.receipt])
+        expect(await transport.signals.lag()).toBe(2)
+      })
+
       it('resets only the partitions that were named', async () => {
         await send(runIn(1), runIn(2))
         await received()

@@ -12,10 +12,10 @@ import { defineNode } from '../../src/nodes/define-node.ts'
 import type { NodeContext, NodeDefinitionInput, NodeType } from '../../src/nodes/node-type.ts'
 import { createRegistry, type NodeRegistry } from '../../src/nodes/registry.ts'
 import type { Store } from '../../src/store/store.ts'
-import { memoryTransport } from '../../src/transport/memory.ts'
 import { type LiveMessage, PARTITIONS, type Transport } from '../../src/transport/transport.ts'
 import { environmentCredentials } from '../../src/worker/credentials.ts'
 import { createWorker, type Worker, type WorkerParts } from '../../src/worker/worker.ts'
+import { stackTransport } from '../stack.ts'
 
 export type Completed = Extract<Signal, { kind: 'completed' }>
 export type Failed = Extract<Signal, { kind: 'failed' }>
@@ -90,7 +90,7 @@ export const nodeOf = (
 
 export async function openWorker(settings: BenchSettings = {}): Promise<Bench> {
   const clock = settings.clock ?? systemClock()
-  const transport = settings.transport ?? memoryTransport({ clock })
+  const transport = settings.transport ?? (await stackTransport({ clock }))
   const registry = createRegistry({ builtIn: settings.types ?? [] })
   const store = settings.store ?? mapStore()
   const egress = createEgress({ allow: [...(settings.allow ?? [])] })
@@ -114,6 +114,7 @@ export async function openWorker(settings: BenchSettings = {}): Promise<Bench> {
   onTestFinished(async () => {
     await worker.stop()
     await egress.close()
+    await transport.close()
   })
 
   const everywhere: ReadonlySet<number> = new Set(Array.from({ length: PARTITIONS }, (_, number) => number))

@@ -1,4 +1,4 @@
-/** Tasks and node types of programs outside, and live workers. */
+/** Tasks and node types of programs outside, live workers and queues. */
 import type { RouteContract } from '../contract.ts'
 import * as s from '../schemas.ts'
 
@@ -64,5 +64,12 @@ export const taskRoutes = {
     role: 'viewer',
     summary: 'Who performs attempts now: worker processes, and programs that claim tasks',
     answers: { 200: s.workers },
+  },
+  listQueues: {
+    method: 'GET',
+    path: '/queues',
+    role: 'viewer',
+    summary: 'How many tasks of each node type wait and are at work, and how long the oldest waits',
+    answers: { 200: s.queues },
   },
 } as const satisfies Record<string, RouteContract>

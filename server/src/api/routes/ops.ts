@@ -5,7 +5,9 @@ import type { HandlerParts } from '../parts.ts'
 
 export function opsHandlers(
   parts: HandlerParts,
-): Handlers<'listNodeTypes' | 'listWorkers' | 'getBlob' | 'about' | 'health' | 'ready' | 'metrics'> {
+): Handlers<
+  'listNodeTypes' | 'listWorkers' | 'listQueues' | 'getBlob' | 'about' | 'health' | 'ready' | 'metrics'
+> {
   const { store, transport, clock, settings, nodeTypes, metrics, health } = parts
 
   return {
@@ -20,6 +22,9 @@ export function opsHandlers(
     async listWorkers({ principal }) {
       const items = await store.workers.list({ workspace: principal.workspace })
       return { status: 200, body: { items, nextCursor: null } }
+    },
+    async listQueues() {
+      return { status: 200, body: { items: await transport.tasks.depth(), nextCursor: null } }
     },
     async getBlob({ principal, params }) {
       const { hash } = params

@@ -1,5 +1,6 @@
 /** The shapes of what says how the server is. */
 import { z } from 'zod'
+import { queue } from './tasks.ts'
 
 export const health = z.object({
   status: z.string(),
@@ -33,7 +34,5 @@ export const about = z.object({
       }),
     )
     .describe('who decides runs, and which of the 16 partitions each owns'),
-  lanes: z.array(
-    z.object({ type: z.string(), waiting: z.number(), active: z.number(), oldestAgeMs: z.number() }),
-  ),
+  lanes: z.array(queue),
 })

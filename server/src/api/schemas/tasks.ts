@@ -1,4 +1,4 @@
-/** The shapes of what programs outside say about tasks, of the node types that they bring, and of live workers. */
+/** The shapes of what programs outside say about tasks, of the node types that they bring, of live workers and queues. */
 import { z } from 'zod'
 import { json, time } from './vocabulary.ts'
 
@@ -133,6 +133,14 @@ export const nodeTypes = z.object({
   items: z.array(z.looseObject({ type: z.string() })),
   nextCursor: z.null(),
 })
+
+export const queue = z.object({
+  type: z.string(),
+  waiting: z.number().describe('tasks that nobody has taken yet'),
+  active: z.number().describe('tasks that a worker holds'),
+  oldestAgeMs: z.number().describe('how long the oldest one has waited; 0 when none waits'),
+})
+export const queues = z.object({ items: z.array(queue), nextCursor: z.null() })
 
 export const workers = z.object({
   items: z.array(

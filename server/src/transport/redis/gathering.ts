@@ -29,6 +29,12 @@ export class Gathering<Item> {
     })
   }
 
+  /** Resolves when everything that was added before has arrived or failed. */
+  settled(): Promise<void> {
+    if (!this.#calling) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push({ items: [], resolve, reject: () => resolve() }))
+  }
+
   async #work(): Promise<void> {
     this.#calling = true
     while (this.#waiting.length > 0) {

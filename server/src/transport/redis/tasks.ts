@@ -156,6 +156,8 @@ export function redisTasks(lane: {
     async inspect(taskIds) {
       const found = new Map<string, 'queued' | 'taken'>()
       if (taskIds.length === 0) return found
+      // What this process has published is not missing because it is still on its way.
+      await publishing.settled()
       const answer = (await run(INSPECT, taskIds)) as number[]
       for (const [index, state] of answer.entries()) {
         if (state > 0) found.set(taskIds[index] as string, state === 1 ? 'queued' : 'taken')

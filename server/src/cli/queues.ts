@@ -1,0 +1,34 @@
+/** `weft queues …`: what waits for workers, and what they are at. */
+import { Command } from 'commander'
+import { action, type CliContext, type Session } from './context.ts'
+import { durationText, type Piece, plain, table } from './paint.ts'
+import type { Page, QueueSummary } from './shapes.ts'
+
+export function queuesCommand(context: CliContext): Command {
+  const queues = new Command('queues')
+    .summary('list what waits for workers')
+    .description('Shows the tasks of each node type: how many wait, how many are at work.')
+  queues
+    .command('list')
+    .description(
+      'Lists node types with the tasks that wait and those at work, and how long the oldest waits.',
+    )
+    .addHelpText('after', '\nExamples:\n  weft queues list\n  weft queues list --json')
+    .action(action(context, list))
+  return queues
+}
+
+async function list(session: Session): Promise<number> {
+  const { items } = await (await session.client()).call<Page<QueueSummary>>('GET', '/api/v1/queues')
+  if (session.isJson) session.json(items)
+  else if (items.length === 0) session.notice('Nothing waits for a worker, and none is at work.')
+  else session.lines(table(items.map(row), session.width, session.paint))
+  return 0
+}
+
+const row = ({ type, waiting, active, oldestAgeMs }: QueueSummary): Piece[] => [
+  { text: plain(type) },
+  { text: `${waiting} waiting`, ...(waiting === 0 ? { colour: 'dim' as const } : {}) },
+  { text: `${active} active`, ...(active === 0 ? { colour: 'dim' as const } : {}) },
+  { text: waiting === 0 ? '' : `oldest ${durationText(oldestAgeMs)}`, colour: 'dim' },
+]
