@@ -56,15 +56,21 @@ export abstract class ServerProcess {
         this.#child = null
         throw new WeftDidNotStart(child.exitCode ?? 1, this.said())
       }
-      const file = await readServerFile(this.dataDirectory)
-      if (file !== null && file.pid === child.pid && !file.starting && (await isReady(file.url))) {
-        this.#url = file.url
+      const url = await this.whereItAnswers(child)
+      if (url !== null && (await isReady(url))) {
+        this.#url = url
         return performance.now() - begun
       }
       if (performance.now() - begun > READY_WITHIN_MS)
         throw new WeftDidNotStart(1, `not ready after ${READY_WITHIN_MS} ms:\n${this.said()}`)
       await pause(LOOK_EVERY_MS)
     }
+  }
+
+  /** `null`: the server has not said it yet. */
+  protected async whereItAnswers({ pid }: ChildProcess): Promise<string | null> {
+    const file = await readServerFile(this.dataDirectory)
+    return file !== null && file.pid === pid && !file.starting ? file.url : null
   }
 
   /** Where the server answered when it had started; `null` before. */

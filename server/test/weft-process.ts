@@ -100,6 +100,12 @@ export class WeftProcess extends ServerProcess {
     return child
   }
 
+  /** Without the API nothing stands in the data directory, and health has a port of its own. */
+  protected override async whereItAnswers(child: ChildProcess): Promise<string | null> {
+    const opsPort = this.#options.environment?.WEFT_OPS_PORT
+    return opsPort === undefined ? super.whereItAnswers(child) : `http://127.0.0.1:${opsPort}`
+  }
+
   protected override said(): string {
     return this.#output
   }

@@ -1,9 +1,14 @@
 /**
- * `npm run chaos:live -- [--runs N] [--clients N] [--restarts N] [--seed S] [--json FILE]`: clients of the live streams,
- * cut at random and by restarts. Exits with 1 when a client's list is not the log.
+ * `npm run chaos:live -- [--runs N] [--clients N] [--restarts N] [--seed S] [--split] [--json FILE]`: clients of the live
+ * streams, cut at random and by restarts; with `--split` of an API that is a process of its own. Exits with 1 when a client's list is not the log.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { systemClock } from '../../../src/clock.ts'
+import { startEmbeddedPostgres } from '../../../src/store/embedded.ts'
+import { findRedis } from '../../servers/programs.ts'
+import { RedisServer } from '../../servers/redis.ts'
+import { newDataDirectory, removeDataDirectory } from '../../weft-process.ts'
 import { runLiveTrial } from './trial.ts'
 
 // Ended early, it ends and removes what it started (see weft-process.ts).
@@ -16,6 +21,7 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '200' },
     restarts: { type: 'string', default: '20' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+    split: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 })
@@ -39,7 +45,14 @@ const options = {
   restarts: numberOf('restarts'),
 }
 print(`seed ${options.seed} (repeat with --seed ${options.seed})`)
-const report = await runLiveTrial({ ...options, databaseUrl: null, report: print })
+const grounds = values.split ? await splitGrounds() : null
+const report = await runLiveTrial({
+  ...options,
+  databaseUrl: grounds?.databaseUrl ?? null,
+  redisUrl: grounds?.redisUrl ?? null,
+  report: print,
+})
+await grounds?.end()
 print(
   [
     '',
@@ -56,3 +69,23 @@ print(
 )
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
 process.exit(report.problems.length === 0 ? 0 : 1)
+
+/** A PostgreSQL and a Redis for several processes. */
+async function splitGrounds() {
+  if (findRedis() === null) {
+    process.stderr.write('--split needs a Redis, and this machine has none: install redis-server.\n')
+    process.exit(2)
+  }
+  const dataDirectory = newDataDirectory('live-postgres')
+  const postgres = await startEmbeddedPostgres({ dataDirectory, clock: systemClock() })
+  const redis = await RedisServer.start()
+  return {
+    databaseUrl: postgres.url,
+    redisUrl: redis.url,
+    async end() {
+      await redis.stop()
+      await postgres.stop()
+      await removeDataDirectory(dataDirectory)
+    },
+  }
+}

@@ -1,6 +1,6 @@
 /**
  * The trial of the live streams: real processes, runs, clients behind a proxy that cuts every connection at random, and
- * restarts of the server (SIGKILL, half of them with its PostgreSQL) at cuts. Afterwards every client's list of events
+ * restarts by SIGKILL at cuts. Afterwards every client's list of events
  * must be the database's.
  *
  * Half of the clients use server-sent events, half WebSocket; each run is followed by one of each. Two more clients, one
@@ -8,25 +8,17 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { randomFrom } from '../../random.ts'
-import {
-  freePort,
-  newApiKey,
-  newDataDirectory,
-  removeDataDirectory,
-  WeftProcess,
-} from '../../weft-process.ts'
 import { ApiClient } from '../client.ts'
 import { differences, readLogs } from './checks.ts'
 import { type Follower, honest, type Pen, SocketFollower, StreamFollower } from './followers.ts'
 import { type CuttingProxy, cuttingProxy } from './proxy.ts'
+import { type Grounds, newSite, type Site } from './site.ts'
 
-export interface LiveTrialOptions {
+export interface LiveTrialOptions extends Grounds {
   readonly seed: number
   readonly runs: number
   readonly clients: number
   readonly restarts: number
-  /** `null`: the server brings its own PostgreSQL, and half of the restarts take it along. */
-  readonly databaseUrl: string | null
   readonly report: (line: string) => void
 }
 
@@ -47,7 +39,7 @@ export interface LiveTrialReport {
   readonly problems: readonly string[]
 }
 
-const RUNS_AT_ONCE = 120
+const MOST_AT_ONCE = 120
 const ITEMS = 8
 const FINISH_WITHIN_MS = 120_000
 const LOOK_EVERY_MS = 5
@@ -86,21 +78,14 @@ function once(wrong: Pen): Pen {
 
 export async function runLiveTrial(options: LiveTrialOptions): Promise<LiveTrialReport> {
   const random = randomFrom(options.seed)
-  const dataDirectory = newDataDirectory('live')
-  const { databaseUrl } = options
-  const weft = new WeftProcess({
-    dataDirectory,
-    port: await freePort(),
-    apiKey: newApiKey(),
-    environment: databaseUrl === null ? {} : { WEFT_DATABASE_URL: databaseUrl },
-  })
-  const proxy = await cuttingProxy(Number(new URL(weft.url).port), () => random.between(400, 6_000))
+  const site = await newSite(options)
+  const proxy = await cuttingProxy(site.port, () => random.between(400, 6_000))
   const begun = performance.now()
   try {
-    await weft.start()
-    const client = new ApiClient(weft.url, weft.apiKey)
+    await site.start()
+    const client = new ApiClient(site.url, site.apiKey)
     await client.post('/workflows', { definition: DEFINITION }, 'workflow')
-    const where = { port: proxy.port, apiKey: weft.apiKey }
+    const where = { port: proxy.port, apiKey: site.apiKey }
     const half = Math.ceil(options.clients / 2)
     const streams = Array.from({ length: half }, (_, n) => new StreamFollower(`stream ${n + 1}`, where))
     const sockets = Array.from(
@@ -113,26 +98,28 @@ export async function runLiveTrial(options: LiveTrialOptions): Promise<LiveTrial
     ]
     const followers: Follower[] = [...streams, ...sockets, ...wrong]
 
-    const progress = { ended: 0 }
-    await Promise.all([
+    const progress = new Progress(options.runs)
+    const [, restarts] = await Promise.all([
       submitAll(options, client, async (runId, n) => {
         sockets[n % sockets.length]?.follow(runId)
         if (n === 0) for (const follower of wrong) void follower.follow(runId)
         await streams[n % streams.length]?.follow(runId)
-        progress.ended++
+        progress.oneEnded()
       }),
-      restartOften(options, progress, weft, proxy),
+      restartOften(options, progress, site, proxy),
     ])
     await finishWithin(followers)
 
-    const logs = await readLogs(databaseUrl ?? weft.databaseUrl)
+    const logs = await readLogs(site.databaseUrl)
     const problems = [...streams, ...sockets].flatMap((follower) => differences(follower, logs))
     const wrongOnPurpose = wrong.flatMap((follower) => differences(follower, logs))
     if (logs.size !== options.runs)
       problems.push(`${logs.size} runs are in the database, and ${options.runs} were accepted`)
+    if (restarts < options.restarts)
+      problems.push(`the runs were over after ${restarts} of ${options.restarts} restarts: ask for more runs`)
     if (wrongOnPurpose.length !== wrong.length)
       problems.push('a client that is wrong on purpose was not noticed: this trial has shown nothing')
-    const { seed, runs, clients, restarts } = options
+    const { seed, runs, clients } = options
     return {
       seed,
       runs,
@@ -149,13 +136,31 @@ export async function runLiveTrial(options: LiveTrialOptions): Promise<LiveTrial
     }
   } catch (error) {
     throw new Error(
-      `seed ${options.seed}: ${(error as Error).message}\nThe server’s last words:\n${weft.output}`,
+      `seed ${options.seed}: ${(error as Error).message}\nThe server’s last words:\n${site.output()}`,
       { cause: error },
     )
   } finally {
     proxy.close()
-    await weft.stop()
-    await removeDataDirectory(dataDirectory)
+    await site.end()
+  }
+}
+
+/** How many runs have ended for those who follow them. */
+class Progress {
+  readonly #runs: number
+  ended = 0
+  #end: () => void = () => {}
+  readonly over = new Promise<void>((resolve) => {
+    this.#end = resolve
+  })
+
+  constructor(runs: number) {
+    this.#runs = runs
+  }
+
+  oneEnded(): void {
+    this.ended++
+    if (this.ended === this.#runs) this.#end()
   }
 }
 
@@ -179,28 +184,30 @@ async function submitAll(
       await followed(id, n)
     }
   }
-  await Promise.all(Array.from({ length: Math.min(runs, RUNS_AT_ONCE) }, lane))
+  await Promise.all(Array.from({ length: Math.min(Math.ceil(runs / 3), MOST_AT_ONCE) }, lane))
 }
 
-/** Restarts, spread evenly over the runs; each is a cut of one client and, by the kill, of everybody. */
+/**
+ * Restarts, spread evenly over the runs; each is a cut of one client and, by the kill, of everybody. Answers how many
+ * there were: when every run is over there is nobody left to cut.
+ */
 async function restartOften(
-  { runs, restarts, databaseUrl, report }: LiveTrialOptions,
-  progress: { readonly ended: number },
-  weft: WeftProcess,
+  { runs, restarts, report }: LiveTrialOptions,
+  progress: Progress,
+  site: Site,
   proxy: CuttingProxy,
-): Promise<void> {
+): Promise<number> {
   for (let done = 0; done < restarts; done++) {
     while (progress.ended < ((done + 0.5) * runs) / restarts) await pause(LOOK_EVERY_MS)
-    await proxy.nextCut()
-    const withPostgres = databaseUrl === null && done % 2 === 1
+    await Promise.race([proxy.nextCut(), progress.over])
+    if (progress.ended === runs) return done
     const killedAt = performance.now()
-    await weft.kill(withPostgres)
-    await weft.start()
+    const what = await site.restart(done)
     report(
-      `restart ${done + 1} of ${restarts}  ${withPostgres ? 'with Postgres' : 'server only  '}  ` +
-        `after ${progress.ended} runs and ${proxy.cuts} cuts; ready after ${Math.round(performance.now() - killedAt)} ms`,
+      `restart ${done + 1} of ${restarts}  ${what.padEnd(22)}  after ${progress.ended} runs and ${proxy.cuts} cuts; ready after ${Math.round(performance.now() - killedAt)} ms`,
     )
   }
+  return restarts
 }
 
 async function finishWithin(followers: readonly Follower[]): Promise<void> {
