@@ -4,6 +4,7 @@
  * The blocks are taken from the page: files are written, diffs are applied, commands are run, in a copy of this tree.
  */
 import { type SpawnOptions, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
@@ -42,7 +43,12 @@ async function linkPackages(installed: string, links: string): Promise<void> {
   for (const name of await readdir(installed)) {
     if (name !== '@weft' && name !== '.cache') await symlink(join(installed, name), join(links, name))
   }
-  for (const name of ['engine', 'server']) await symlink(join('..', '..', name), join(links, '@weft', name))
+  for (const name of ['engine', 'server']) {
+    await symlink(join('..', '..', name), join(links, '@weft', name))
+    // Of its own, where another version stands at the root.
+    const own = join(ROOT, name, 'node_modules')
+    if (existsSync(own)) await symlink(own, join(tree, name, 'node_modules'))
+  }
 }
 
 interface Block {
