@@ -150,6 +150,7 @@ export const STORE_CODES = {
   database_busy: 'The database gave a statement up (a deadlock, a timeout); it is tried again.',
   database_refused: 'PostgreSQL refused a statement for a reason of its own.',
   database_login_refused: 'The user or the password is wrong.',
+  database_tls: 'The two sides do not agree on encryption, or a certificate is not trusted.',
   database_missing: 'There is no such database.',
   database_too_old: 'The PostgreSQL is older than 15.',
   database_behind_pooler: 'A transaction pooler stands before it, which cannot hold session locks.',

@@ -26,6 +26,10 @@ export interface Config {
   readonly dataDirectory: string
   /** `null`: Weft brings its own PostgreSQL, in the data directory. */
   readonly databaseUrl: string | null
+  /** Connections to the database beside those of the coordinator. */
+  readonly databasePool: number
+  /** After this the database gives a statement up; `null`: never. */
+  readonly databaseTimeoutMs: number | null
   /** `null`: tasks and signals stay in the memory of this process. */
   readonly redisUrl: string | null
   /** `null`: the key in the data directory, made at the first start. */
@@ -111,6 +115,19 @@ export const SETTINGS = {
     meaning: 'PostgreSQL 15 or newer; unset: Weft brings its own',
     shown: 'url',
   },
+  databasePool: {
+    variable: 'WEFT_DATABASE_POOL',
+    default: '10',
+    meaning: 'connections of this process to PostgreSQL; a coordinator has two more',
+    shown: 'text',
+  },
+  databaseTimeout: {
+    variable: 'WEFT_DATABASE_TIMEOUT',
+    default: '60s',
+    meaning:
+      'after this PostgreSQL gives a statement up, which is tried again where that is safe (`off`: never)',
+    shown: 'text',
+  },
   redisUrl: {
     variable: 'WEFT_REDIS_URL',
     default: '',
@@ -195,6 +212,8 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     roles: reading.roles(),
     dataDirectory: reading.dataDirectory(sources),
     databaseUrl: reading.databaseUrl(),
+    databasePool: reading.databasePool(),
+    databaseTimeoutMs: reading.databaseTimeoutMs(),
     redisUrl: reading.redisUrl(),
     apiKey: reading.apiKey(),
     masterKeys: reading.masterKeys(),
@@ -329,6 +348,22 @@ class Reading {
       'databaseUrl',
       'is not the address of a PostgreSQL: write postgres://user:password@host:5432/database.',
     )
+    return null
+  }
+
+  databasePool(): number {
+    const text = this.#value('databasePool')
+    if (/^\d{1,4}$/.test(text) && Number(text) >= 2) return Number(text)
+    this.#refuse('databasePool', 'is not a number of connections: write one from 2 to 9999.')
+    return 2
+  }
+
+  databaseTimeoutMs(): number | null {
+    const text = this.#value('databaseTimeout')
+    if (text === 'off') return null
+    const ms = parseDuration(text)
+    if (ms !== null && ms >= 1_000 && ms < 2 ** 31) return ms
+    this.#refuse('databaseTimeout', 'is not a duration of at least one second: write 60s, 5m, or off.')
     return null
   }
 
@@ -508,6 +543,8 @@ export function describeConfig(config: Config): DescribedSetting[] {
     roles: [...config.roles].join(','),
     dataDirectory: config.dataDirectory,
     databaseUrl: config.databaseUrl === null ? 'its own PostgreSQL' : withoutPassword(config.databaseUrl),
+    databasePool: String(config.databasePool),
+    databaseTimeout: config.databaseTimeoutMs === null ? 'off' : `${config.databaseTimeoutMs / 1_000}s`,
     redisUrl: config.redisUrl === null ? 'in memory' : withoutPassword(config.redisUrl),
     apiKey: config.apiKey === null ? 'in the data directory' : 'set (hidden)',
     masterKey: config.masterKeys === null ? 'in the data directory' : 'set (hidden)',

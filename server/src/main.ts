@@ -41,7 +41,6 @@ import type { Vault } from './vault/vault.ts'
 
 export const VERSION: string = packageJson.version
 export const DEFAULT_WORKSPACE = 'default'
-const POOL_SIZE = 10
 
 export interface StartOptions {
   readonly clock?: SystemClock
@@ -110,7 +109,8 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       url: embedded?.url ?? (config.databaseUrl as string),
       clock,
       applicationName: `weft ${name}`,
-      poolSize: POOL_SIZE,
+      poolSize: config.databasePool,
+      statementTimeoutMs: config.databaseTimeoutMs,
       log,
     })
     started.add('store', () => store.close())

@@ -183,6 +183,7 @@ export class Network {
         halt: (runId, abort) => inOrder('tasks.halt', undefined, (lanes) => lanes.tasks.halt(runId, abort)),
         unhalt: (runId) => inOrder('tasks.unhalt', undefined, (lanes) => lanes.tasks.unhalt(runId)),
         reap: () => call('tasks.reap', (lanes) => lanes.tasks.reap()),
+        held: (worker, taskIds) => call('tasks.held', (lanes) => lanes.tasks.held(worker, taskIds)),
         inspect: (taskIds) =>
           inOrder(`tasks.inspect ${names(taskIds)}`, new Map(), (lanes) => lanes.tasks.inspect(taskIds)),
         depth: () => call('tasks.depth', (lanes) => lanes.tasks.depth()),

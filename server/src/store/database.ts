@@ -57,8 +57,26 @@ export async function connect(
   }
 }
 
-export function openPool(address: DatabaseAddress, size: number, report: (error: Error) => void): Database {
-  const pool = new pg.Pool({ ...settingsOf(address), max: size, idleTimeoutMillis: 0 })
+export interface PoolSettings {
+  readonly size: number
+  /** After this the server gives a statement up; `null`: never. */
+  readonly statementTimeoutMs: number | null
+}
+
+export function openPool(
+  address: DatabaseAddress,
+  { size, statementTimeoutMs }: PoolSettings,
+  report: (error: Error) => void,
+): Database {
+  const pool = new pg.Pool({
+    ...settingsOf(address),
+    max: size,
+    idleTimeoutMillis: 0,
+    // As a statement of its own: a pooler in session mode refuses start-up parameters that it does not know.
+    onConnect: async (client) => {
+      await client.query(`set statement_timeout = ${statementTimeoutMs ?? 0}`)
+    },
+  })
   pool.on('error', report)
   return { address, pool, tables: drizzle(pool) }
 }
@@ -90,6 +108,8 @@ function refusedConnection(error: unknown, url: string): unknown {
       error,
     )
   }
+  const tls = tlsProblem(inner)
+  if (tls !== null) return new StoreError('database_tls', `PostgreSQL at ${place}: ${tls}`, error)
   if (isConnectionLost(error)) {
     return new StoreError(
       'database_unavailable',
@@ -98,6 +118,23 @@ function refusedConnection(error: unknown, url: string): unknown {
     )
   }
   return translate(error)
+}
+
+/** What keeps an encrypted connection from being made, and what to do; `null`: something else is wrong. */
+function tlsProblem({
+  code = '',
+  message,
+}: {
+  readonly code?: string
+  readonly message: string
+}): string | null {
+  if (/does not support SSL/i.test(message))
+    return 'it does not speak TLS, which sslmode in WEFT_DATABASE_URL asks for. Switch TLS on there (ssl = on), or leave sslmode out.'
+  if (/no encryption|no pg_hba\.conf entry.*SSL off/i.test(message))
+    return 'it wants TLS. Add ?sslmode=verify-full to WEFT_DATABASE_URL.'
+  if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME/.test(code))
+    return `its certificate is not trusted (${message}). Name the authority that has signed it: ?sslmode=verify-full&sslrootcert=<file> in WEFT_DATABASE_URL.`
+  return null
 }
 
 export async function refuseOldVersion(client: pg.Client, url: string): Promise<void> {

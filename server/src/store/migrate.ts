@@ -4,7 +4,9 @@
  * 1. One process migrates, the others wait for it: a session advisory lock.
  * 2. Each migration is one transaction, numbered without holes, never changed after a release, additive: the previous
  *    release goes on working against the new tables while processes are replaced one by one.
- * 3. A database that a newer program has migrated is refused, before anything is read from it.
+ * 3. A migration waits for the lock of a table only for a moment, then lets everybody else through and tries again:
+ *    behind one that waits for a long statement, all others would have to wait as well, with runs in flight.
+ * 4. A database that a newer program has migrated is refused, before anything is read from it.
  */
 import { readdir, readFile } from 'node:fs/promises'
 import type { Client } from 'pg'
@@ -14,6 +16,11 @@ import { StoreError } from './store.ts'
 
 /** One-number key; the locks of partitions are of the two-number kind and cannot collide with it. */
 const LOCK_MIGRATION = 0x77656674
+
+const LOCK_NOT_AVAILABLE = '55P03'
+const LOCK_WAIT_MS = 1_000
+const PAUSE_SECONDS = 0.5
+const MAX_ATTEMPTS = 120
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 
@@ -69,13 +76,25 @@ async function applyMissing(client: Client, wanted: readonly Migration[]): Promi
   }
   const applied = new Set(rows.map((row) => row.number))
   const missing = wanted.filter((migration) => !applied.has(migration.number))
-  for (const migration of missing) await apply(client, migration)
+  for (const migration of missing) await applyPatiently(client, migration)
   return missing.map((migration) => migration.name)
+}
+
+async function applyPatiently(client: Client, migration: Migration): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await apply(client, migration)
+    } catch (error) {
+      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || attempt === MAX_ATTEMPTS) throw error
+      await client.query('select pg_sleep($1)', [PAUSE_SECONDS])
+    }
+  }
 }
 
 async function apply(client: Client, migration: Migration): Promise<void> {
   await client.query('begin')
   try {
+    await client.query(`set local lock_timeout = '${LOCK_WAIT_MS}ms'`)
     await client.query(migration.sql)
     await client.query('insert into weft_migrations (number, name) values ($1, $2)', [
       migration.number,

@@ -32,6 +32,8 @@ export interface StoreSettings {
   readonly applicationName: string
   /** Connections beside those of owners. */
   readonly poolSize: number
+  /** After this the database gives a statement of the pool up; none unless given. */
+  readonly statementTimeoutMs?: number | null
   /** Told of connections that broke while idle; the pool replaces them by itself. */
   readonly log?: { warn(details: object, text: string): void }
 }
@@ -52,7 +54,8 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
   const address: DatabaseAddress = { url, applicationName }
   await checkDatabase(address)
   await migrate(address)
-  const database = openPool(address, poolSize, (error) => {
+  const pooled = { size: poolSize, statementTimeoutMs: settings.statementTimeoutMs ?? null }
+  const database = openPool(address, pooled, (error) => {
     log?.warn(
       { error: error.message },
       'an idle connection to the database broke; another is made when it is needed',

@@ -231,6 +231,8 @@ export type StoreErrorCode =
   /** A deadlock, a timeout or too little memory; nothing was written. */
   | 'database_busy'
   | 'database_login_refused'
+  /** The two sides do not agree on encryption, or a certificate is not trusted. */
+  | 'database_tls'
   | 'database_missing'
   | 'database_too_old'
   | 'database_behind_pooler'

@@ -233,6 +233,13 @@ export function memoryTasks(lane: {
       forgetOld(now)
     },
 
+    async held(worker, taskIds) {
+      return taskIds.flatMap((taskId) => {
+        const entry = held.get(taskId)
+        return entry !== undefined && entry.worker === worker ? [entry.task] : []
+      })
+    },
+
     async inspect(taskIds) {
       const found = new Map<string, 'queued' | 'taken'>()
       for (const taskId of taskIds) {

@@ -84,6 +84,8 @@ export interface TaskLane {
   unhalt(runId: string): Promise<void>
   /** Taken tasks whose lease ran out become signals `lost`. Called by the coordinator's loop. */
   reap(): Promise<void>
+  /** Those of these tasks that this worker has taken, as they were published: for a process that did not take them. */
+  held(worker: string, taskIds: readonly string[]): Promise<Task[]>
   /** Which of these tasks the lane holds, and how. */
   inspect(taskIds: readonly string[]): Promise<ReadonlyMap<string, 'queued' | 'taken'>>
   depth(): Promise<LaneDepth[]>

@@ -114,14 +114,21 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     entry.withdrawTimeout = clock.after(portionMs, () => {
       if (leftMs > portionMs) startTimeout(entry, leftMs - portionMs)
       else
-        fail(
-          entry,
-          nodeError(
-            'timeout',
-            `\`${entry.task.key}\` (${entry.task.type}) did not end within ${entry.task.timeoutMs} ms. Give the step a longer \`timeout\` if it needs more time.`,
-          ),
-        ).catch((error) => log.warn({ error, task: entry.task.id }, 'a timeout could not be reported'))
+        timeOut(entry).catch((error) =>
+          log.warn({ error, task: entry.task.id }, 'a timeout could not be reported'),
+        )
     })
+  }
+
+  async function timeOut(entry: Held): Promise<void> {
+    const { id, key, type, timeoutMs } = entry.task
+    // It may have been reported at another process.
+    if ((await tasks.held(entry.worker, [id])).length === 0) {
+      drop(entry)
+      return
+    }
+    const sentence = `\`${key}\` (${type}) did not end within ${timeoutMs} ms. Give the step a longer \`timeout\` if it needs more time.`
+    await fail(entry, nodeError('timeout', sentence))
   }
 
   async function fail(entry: Held, thrown: unknown): Promise<void> {
@@ -134,10 +141,45 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     signal: ReturnType<typeof failed> | Awaited<ReturnType<typeof completed>>,
   ) => tasks.report([{ taskId: id, runId, signal }])
 
+  /** The task as this process knows it, or as the lane does: a program may claim it at one API and report it at another. */
+  async function entryOf(worker: string, taskId: string): Promise<Held | null> {
+    await adopt(worker, [taskId])
+    const entry = held.get(taskId)
+    return entry !== undefined && entry.worker === worker ? entry : null
+  }
+
+  /** Looks after tasks from here on that the program claimed at another process. */
+  async function adopt(worker: string, taskIds: readonly string[]): Promise<void> {
+    const unknown = taskIds.filter((id) => !held.has(id) && ended.get(id) !== worker)
+    if (unknown.length === 0) return
+    for (const task of await tasks.held(worker, unknown)) {
+      const info = types.current().get(task.type)
+      // A program cannot hold what Weft performs itself, whatever name it gives itself.
+      if (info === undefined || task.workspace !== workspace || parts.registry.get(task.type) !== undefined)
+        continue
+      if (!held.has(task.id)) hold(newEntry(worker, task, info))
+    }
+  }
+
+  const newEntry = (worker: string, task: Task, info: NodeTypeInfo): Held => ({
+    task,
+    worker,
+    startedAt: clock.now(),
+    info,
+    withdrawTimeout: () => {},
+    withdrawSilence: () => {},
+  })
+
+  function hold(entry: Held): void {
+    held.set(entry.task.id, entry)
+    heard(entry)
+    if (entry.task.timeoutMs !== null) startTimeout(entry, entry.task.timeoutMs)
+  }
+
   /** The task, if the lane agrees that this program has it. Nothing when the program has reported it before. */
   async function find(worker: string, taskId: string): Promise<Held | null> {
-    const entry = held.get(taskId)
-    if (entry !== undefined && entry.worker === worker) {
+    const entry = await entryOf(worker, taskId)
+    if (entry !== null) {
       const { lost } = await tasks.heartbeat(worker, [entry.task])
       if (lost.length === 0 && held.get(taskId) === entry) return entry
       if (lost.length > 0) drop(entry)
@@ -158,14 +200,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
   /** `null` when the attempt has failed before it began; that was reported. */
   async function begin(worker: string, task: Task): Promise<ClaimedTask | null> {
     const info = types.current().get(task.type)
-    const entry: Held = {
-      task,
-      worker,
-      startedAt: clock.now(),
-      info: info as NodeTypeInfo,
-      withdrawTimeout: () => {},
-      withdrawSilence: () => {},
-    }
+    const entry = newEntry(worker, task, info as NodeTypeInfo)
     try {
       if (task.workspace !== workspace || info === undefined)
         throw nodeError(
@@ -174,9 +209,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
         )
       const config = (await configs.resolve(task, typeOf(info), clock.now())) as ClaimedTask['config']
       if (info.effect === 'irreversible') await beginForGood(task, entry.startedAt, { store, clock })
-      held.set(task.id, entry)
-      heard(entry)
-      if (task.timeoutMs !== null) startTimeout(entry, task.timeoutMs)
+      hold(entry)
       const { id, type, runId, workspace: _, workflow, key, round, attempt, credentials, timeoutMs } = task
       live.publish([
         { kind: 'attempt', runId, workspace, key, attempt, state: 'started', at: entry.startedAt },
@@ -279,6 +312,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     },
 
     async heartbeat({ worker, tasks: ids }) {
+      await adopt(worker, ids)
       const entries = ids.map((id) => held.get(id)).filter((entry) => entry?.worker === worker) as Held[]
       const answer = await tasks.heartbeat(
         worker,

@@ -38,11 +38,11 @@ export class Fleet {
   readonly #completed = new Set<string>()
   readonly #ended = new Set<string>()
   readonly #peer: pg.Client
-  readonly #url: string
+  readonly url: string
   readonly #stop = new AbortController()
 
   constructor(url: string, store: Store, peer: pg.Client, transport: Transport) {
-    this.#url = url
+    this.url = url
     this.store = store
     this.#peer = peer
     this.transport = transport
@@ -58,7 +58,7 @@ export class Fleet {
   /** A coordinator with a store of its own; started unless told otherwise. */
   async add(settings: { readonly isSharing?: boolean } = {}): Promise<Member> {
     const store = await openStore({
-      url: this.#url,
+      url: this.url,
       clock: this.clock,
       applicationName: 'weft fleet',
       poolSize: 2,

@@ -128,6 +128,8 @@ describe('what is wrong', () => {
       WEFT_EGRESS_ALLOW: 'https://a.example',
       WEFT_WORKER_CONCURRENCY: 'http=many',
       WEFT_RETENTION: 'soon',
+      WEFT_DATABASE_POOL: '1',
+      WEFT_DATABASE_TIMEOUT: '5ms',
       WEFT_NODES: join(folder, 'nowhere'),
       WEFT_API_KEY: 'short',
       WEFT_MASTER_KEY: 'secret-word',
@@ -141,6 +143,8 @@ describe('what is wrong', () => {
     expect(found).toContain('leave out the scheme')
     expect(found).toContain('http=many')
     expect(found).toContain('WEFT_RETENTION=soon is not a duration')
+    expect(found).toContain('WEFT_DATABASE_POOL=1 is not a number of connections')
+    expect(found).toContain('WEFT_DATABASE_TIMEOUT=5ms is not a duration of at least one second')
     expect(found).toContain('a folder that does not exist')
     expect(found).toContain('WEFT_API_KEY is too weak')
     expect(found).toContain('WEFT_MASTER_KEY is not a master key')

@@ -142,6 +142,40 @@ describe.skipIf(redisUrl === null)('roles in processes of their own', () => {
     })
   })
 
+  test('a program claims a task at one API, and keeps and completes it at another', async () => {
+    const start = await installation()
+    const [one, other] = [await start('api'), await start('api')]
+    await start('coordinator')
+    const type = { type: 'image.resize', config: { type: 'object' } }
+    expect((await call(one, 'POST', '/node-types', { types: [type] })).status).toBe(200)
+    const resize = workflow({ resize: { type: 'image.resize', with: { width: 80 } } })
+    const { body: begun } = await call(one, 'POST', '/runs', resize)
+    const worker = 'python-1'
+    const { body } = await call(one, 'POST', '/tasks/claim', {
+      worker,
+      types: ['image.resize'],
+      waitMs: 30_000,
+    })
+    const [{ id: task }] = body.tasks
+    expect((await call(other, 'POST', '/tasks/heartbeat', { worker, tasks: [task] })).body).toEqual({
+      abort: [],
+      lost: [],
+    })
+    const record = { worker, task, name: 'order', value: 7 }
+    expect((await call(other, 'POST', '/tasks/record', record)).body).toMatchObject({ value: 7 })
+    // Somebody else gets nothing of it, at either.
+    const stolen = { worker: 'python-2', task, output: {} }
+    expect(await call(other, 'POST', '/tasks/complete', stolen)).toMatchObject({ status: 409 })
+    expect(
+      (await call(other, 'POST', '/tasks/complete', { worker, task, output: { bytes: 1 } })).status,
+    ).toBe(200)
+    await until(async () => (await call(one, 'GET', `/runs/${begun.id}`)).body.status === 'completed')
+    await until(async () => {
+      const { body: workers } = await call(other, 'GET', '/workers')
+      return workers.items.some(({ kind }: { kind: string }) => kind === 'program')
+    })
+  })
+
   test('health and metrics answer in every role', async () => {
     const start = await installation()
     const coordinator = await start('coordinator')

@@ -128,6 +128,25 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         expect(JSON.stringify(await take('w1'))).toBe(JSON.stringify([task]))
       })
 
+      it('tells what a worker has taken to whoever asks in its name, and nothing of others', async () => {
+        const [ours, theirs, waiting] = [1, 2, 3].map((n) => taskOf(runIn(n), 'h', { timeoutMs: n })) as [
+          Task,
+          Task,
+          Task,
+        ]
+        await transport.tasks.publish([ours])
+        await take('w1')
+        await transport.tasks.publish([theirs])
+        await take('w2')
+        await transport.tasks.publish([waiting])
+        const ids = [ours.id, theirs.id, waiting.id, 'unknown']
+        expect(await transport.tasks.held('w1', ids)).toEqual([ours])
+        expect(await transport.tasks.held('w2', ids)).toEqual([theirs])
+        expect(await transport.tasks.held('w3', ids)).toEqual([])
+        await transport.tasks.handBack([ours.id])
+        expect(await transport.tasks.held('w1', ids)).toEqual([])
+      })
+
       it('gives no type more than its capacity, and leaves types without capacity alone', async () => {
         const http = [1, 2, 3].map((n) => taskOf(runIn(n), 'h', { type: 'http' }))
         const code = [1, 2].map((n) => taskOf(runIn(n), 'c', { type: 'code' }))

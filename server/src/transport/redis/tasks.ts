@@ -31,6 +31,7 @@ const RELEASE = new Script('release')
 const HALT = new Script('halt')
 const UNHALT = new Script('unhalt')
 const REAP = new Script('reap')
+const HELD = new Script('held')
 const INSPECT = new Script('inspect')
 const DEPTH = new Script('depth')
 
@@ -151,6 +152,12 @@ export function redisTasks(lane: {
 
     async reap() {
       while ((await run(REAP, [leaseMs, LOST_KEPT_MS, HALT_KEPT_MS, MAX_PER_CALL])) === MAX_PER_CALL);
+    },
+
+    async held(worker, taskIds) {
+      if (taskIds.length === 0) return []
+      const answer = (await run(HELD, [worker, ...taskIds])) as string[]
+      return answer.map((json) => JSON.parse(json) as Task)
     },
 
     async inspect(taskIds) {
