@@ -1,15 +1,19 @@
 /** Weft on a PostgreSQL and a Redis that it was given, in one process. */
 import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { startWeft, type Weft } from '../../src/main.ts'
 import { testDatabase } from '../postgres.ts'
 import { redisUrl } from '../redis.ts'
+import { freePort } from '../servers/free-port.ts'
 import { RedisServer } from '../servers/redis.ts'
+import { newApiKey, newDataDirectory, removeDataDirectory, WeftProcess } from '../weft-process.ts'
 
 const log = pino({ level: 'silent' })
 
@@ -44,7 +48,12 @@ interface Told {
   readonly body: any
 }
 
-async function ask(weft: Weft, method: string, path: string, body?: unknown): Promise<Told> {
+async function ask(
+  weft: Pick<Weft, 'url' | 'apiKey'>,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Told> {
   const response = await fetch(`${weft.url}${path}`, {
     method,
     headers: { authorization: `Bearer ${weft.apiKey}`, 'content-type': 'application/json' },
@@ -57,7 +66,7 @@ const workflow = (nodes: object) => ({ definition: { weft: 1, name: 'tested', no
 const greeting = (message: string) => workflow({ greet: { type: 'log', with: { message } } })
 const APPROVAL = workflow({ ask: { type: 'approval', with: { title: 'Go on?' } } })
 
-const run = async (weft: Weft, message: string): Promise<unknown> =>
+const run = async (weft: Pick<Weft, 'url' | 'apiKey'>, message: string): Promise<unknown> =>
   (await ask(weft, 'POST', '/api/v1/runs?wait=30s', greeting(message))).body
 
 async function begin(weft: Weft, body: object): Promise<string> {
@@ -144,6 +153,51 @@ describe.skipIf(redisUrl === null)('on Redis', () => {
     await reaches(weft, submitted, 'completed')
     expect((await ask(weft, 'GET', '/readyz')).body.status).toBe('ready')
     expect(await run(weft, 'again')).toMatchObject({ status: 'completed' })
+  })
+
+  test('over TLS: with the authority of its certificate, and not without', async () => {
+    const pem = fileURLToPath(new URL('./redis-tls.test.pem', import.meta.url))
+    const tlsPort = await freePort()
+    const files = ['--tls-cert-file', pem, '--tls-key-file', pem, '--tls-ca-cert-file', pem]
+    await redisServer('--tls-port', `${tlsPort}`, ...files, '--tls-auth-clients', 'no')
+    const url = `rediss://127.0.0.1:${tlsPort}`
+    await expect(start({ WEFT_REDIS_URL: url })).rejects.toThrow(
+      /Redis at 127.0.0.1:\d+: self-signed certificate/,
+    )
+
+    const database = await testDatabase()
+    onTestFinished(() => database.drop())
+    const dataDirectory = newDataDirectory('redis-tls')
+    const weft = new WeftProcess({
+      dataDirectory,
+      port: await freePort(),
+      apiKey: newApiKey(),
+      environment: { WEFT_DATABASE_URL: database.url, WEFT_REDIS_URL: url, NODE_EXTRA_CA_CERTS: pem },
+    })
+    onTestFinished(async () => {
+      await weft.stop()
+      await removeDataDirectory(dataDirectory)
+    })
+    await weft.start()
+    expect(await run(weft, 'over TLS')).toMatchObject({ output: { message: 'over TLS' } })
+  })
+
+  test('refuses a server that is too old, with a sentence', async () => {
+    const old = createServer((socket) => {
+      const info = 'redis_version:6.0.16\r\nrole:master\r\n'
+      socket
+        .on('error', () => {})
+        .on('data', (bytes) => {
+          for (const [, command] of bytes.toString().matchAll(/\*\d+\r\n\$\d+\r\n(\w+)/g))
+            socket.write(/info/i.test(command as string) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')
+        })
+    })
+    await new Promise<void>((resolve) => old.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void old.close())
+    const { port } = old.address() as AddressInfo
+    await expect(start({ WEFT_REDIS_URL: `redis://127.0.0.1:${port}` })).rejects.toThrow(
+      /is version 6.0.16; Weft needs 6.2 or newer/,
+    )
   })
 
   test('refuses a server that throws tasks away, and one that is not there, with a sentence', async () => {

@@ -29,14 +29,14 @@ export class RedisRefused extends Error {
 export interface Link {
   /** For commands; never blocked. */
   readonly commands: Redis
-  /** Blocked while it waits for signals. */
-  readonly reader: Redis
-  /** By which the server knows the reader: a blocked connection cannot be asked. */
+  /** By which the server knows the connection of `wait`: a blocked connection cannot be asked. */
   readonly readerId: number | null
   /** Hears the channels. */
   readonly subscriber: Redis
   /** Runs a command; rejects with `TransportUnavailable` however it fails. */
   call<Answer>(work: (redis: Redis) => Promise<Answer>): Promise<Answer>
+  /** The same on a connection that may be blocked for a while: nobody's last word. */
+  wait<Answer>(work: (reader: Redis) => Promise<Answer>): Promise<Answer>
   /**
    * Resolves when every call has been answered, those that follow from one included: what a process says last, that a run
    * has begun or that tasks are handed back, must not be cut off.
@@ -96,21 +96,28 @@ export async function openLink(url: string, log: Log): Promise<Link> {
     close()
     throw error instanceof RedisRefused ? error : (refusedLogin(error, reason, where) ?? unavailable(error))
   }
+  const answered = async <Answer>(answer: Promise<Answer>): Promise<Answer> => {
+    try {
+      return await answer
+    } catch (error) {
+      throw error instanceof TransportUnavailable ? error : unavailable(error)
+    }
+  }
   return {
-    ...clients,
+    commands: clients.commands,
+    subscriber: clients.subscriber,
     get readerId() {
       return readerId
     },
     async call(work) {
       unanswered++
       try {
-        return await work(clients.commands)
-      } catch (error) {
-        throw error instanceof TransportUnavailable ? error : unavailable(error)
+        return await answered(work(clients.commands))
       } finally {
         unanswered--
       }
     },
+    wait: (work) => answered(work(clients.reader)),
     async drained() {
       // What was gathered meanwhile leaves in the turn in which its predecessor is answered.
       for (let quiet = 0; quiet < 2; ) {

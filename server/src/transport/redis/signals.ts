@@ -118,8 +118,8 @@ export function redisSignals(lane: {
 
   async function read(numbers: readonly number[]): Promise<void> {
     const generations = numbers.map((number) => partitions[number]!.generation)
-    const streams = (await link.call(() =>
-      link.reader.xread(
+    const streams = (await link.wait((reader) =>
+      reader.xread(
         'COUNT',
         MAX_PER_READ,
         'BLOCK',
@@ -174,8 +174,9 @@ export function redisSignals(lane: {
   async function interrupt(read: Read): Promise<void> {
     try {
       // It may be on its way to the server still, and not blocked yet.
-      while (reading === read && link.readerId !== null) {
-        if ((await link.commands.client('UNBLOCK', link.readerId)) === 1) return
+      while (reading === read) {
+        const id = link.readerId
+        if (id !== null && (await link.commands.client('UNBLOCK', id)) === 1) return
         await new Promise<void>((resolve) => clock.after(UNBLOCK_AGAIN_MS, resolve))
       }
     } catch {

@@ -76,10 +76,16 @@ export class Taking {
 
   async next(worker: string, capacity: Capacity, signal: AbortSignal): Promise<TakenTask[]> {
     while (!signal.aborted && !this.#isClosed) {
-      const hand = this.#handOf(worker)
+      const asked = [...capacity].filter(([type]) => !this.#empty.has(type))
+      const known = this.#hands.get(worker)
+      if (known === undefined && asked.length === 0) {
+        await this.#look(capacity, signal)
+        continue
+      }
+      const hand = known ?? this.#newHand(worker)
+      hand.touchedAt = this.#parts.clock.monotonic()
       const ready = this.#serve(worker, hand, capacity)
       if (ready.length > 0) return ready
-      const asked = [...capacity].filter(([type]) => !this.#empty.has(type))
       if (asked.length === 0) await this.#look(capacity, signal)
       else await this.#unlessAborted(this.#ask(worker, hand, asked), signal)
     }
@@ -96,13 +102,11 @@ export class Taking {
     }
   }
 
-  #handOf(worker: string): Hand {
-    let hand = this.#hands.get(worker)
-    if (hand === undefined) {
-      hand = { ready: new Map(), paces: new Map(), asking: null, touchedAt: 0, hasTimer: false }
-      this.#hands.set(worker, hand)
-    }
-    hand.touchedAt = this.#parts.clock.monotonic()
+  /** Forgotten once nothing is at hand and nothing was asked for in a while. */
+  #newHand(worker: string): Hand {
+    const hand: Hand = { ready: new Map(), paces: new Map(), asking: null, touchedAt: 0, hasTimer: false }
+    this.#hands.set(worker, hand)
+    this.#giveBackLater(worker, hand)
     return hand
   }
 
@@ -145,6 +149,7 @@ export class Taking {
   #ask(worker: string, hand: Hand, capacity: readonly (readonly [string, number])[]): Promise<void> {
     hand.asking ??= this.#bring(worker, hand, capacity).finally(() => {
       hand.asking = null
+      this.#giveBackLater(worker, hand)
     })
     return hand.asking
   }
@@ -167,7 +172,6 @@ export class Taking {
       const isOld = Math.max(this.#wokenAt.get(type) ?? 0, this.#allWokenAt) > askedAt
       if (!isOld && (found.get(type) ?? 0) < limit) this.#empty.add(type)
     }
-    this.#giveBackLater(worker, hand)
   }
 
   #giveBackLater(worker: string, hand: Hand): void {
