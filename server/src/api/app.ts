@@ -25,7 +25,7 @@ import { pathsOf, ROUTES, type RouteContract, type RouteName } from './contract.
 import { Definitions } from './definitions.ts'
 import { ApiError, summarise } from './errors.ts'
 import { parseJsonText } from './json-text.ts'
-import { createAdmit } from './limits.ts'
+import { createAdmission } from './limits.ts'
 import { OutcomeWaits } from './outcome.ts'
 import type { ApiParts, HandlerParts } from './parts.ts'
 import { RunReader } from './reader.ts'
@@ -76,7 +76,7 @@ export function createApi(parts: ApiParts): Api {
   const handlerParts: HandlerParts = {
     ...parts,
     keys,
-    admit: createAdmit(parts.rateLimits, parts.rateLimiter),
+    ...createAdmission(parts),
     definitions,
     submit,
     reader,
@@ -282,6 +282,7 @@ function register(app: FastifyInstance, admission: Admission, handlers: Handlers
       const principal = await authenticate(admission, name, contract, request)
       const answer = await handler({
         principal,
+        setHeaders: (headers) => void reply.headers(headers),
         params: request.params,
         query: readQuery(contract, request.query),
         body: readBody(contract, bodyOf(contract, request.body)),

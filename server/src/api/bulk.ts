@@ -7,8 +7,9 @@
 
 import type { Command } from '@weft/engine'
 import { announce } from './announce.ts'
-import type { Principal } from './call.ts'
+import type { Caller, Principal } from './call.ts'
 import type { CommandParts } from './commands.ts'
+import type { Admission, RefusedRuns } from './limits.ts'
 
 /** Commands that are stored at the same time: a few of the pool's connections, never all. */
 const AT_ONCE = 4
@@ -16,12 +17,34 @@ const AT_ONCE = 4
 export interface BulkTarget {
   readonly runId: string
   readonly seq: number
+  /** The hash of its definition. */
+  readonly graph: string
 }
 
 export interface BulkRequest {
   readonly principal: Principal
   readonly targets: readonly BulkTarget[]
   readonly command: Extract<Command, { kind: 'cancel' | 'retry' }>
+}
+
+export interface Retried {
+  /** Runs that got the command now. */
+  readonly queued: number
+  readonly refused: readonly RefusedRuns[]
+}
+
+/** Retries what `WEFT_RATE_LIMITS` has room for, and says what it left as it was. */
+export async function retryAll(
+  parts: CommandParts & Admission,
+  caller: Caller,
+  targets: readonly BulkTarget[],
+): Promise<Retried> {
+  const { admitted, refused } = await parts.admitEach(caller, targets)
+  const { principal } = caller
+  return {
+    queued: await sendToAll(parts, { principal, targets: admitted, command: { kind: 'retry' } }),
+    refused,
+  }
 }
 
 /** Answers how many commands are new; the others were there, or their run is gone. */

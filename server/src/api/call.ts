@@ -16,6 +16,12 @@ export interface Principal {
   readonly keyId: string | null
 }
 
+/** Who calls, and a way to speak in the headers of whatever is answered, good or bad. */
+export interface Caller {
+  readonly principal: Principal
+  setHeaders(headers: Readonly<Record<string, string>>): void
+}
+
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined
 type Field<Contract extends RouteContract, Name extends keyof RouteContract> =
   Contract extends Record<Name, infer Value> ? Value : undefined
@@ -26,8 +32,7 @@ type Parameters<Path extends string> = Path extends `${string}:${infer Name}/${i
     ? Name
     : never
 
-export interface Call<Name extends RouteName = RouteName> {
-  readonly principal: Principal
+export interface Call<Name extends RouteName = RouteName> extends Caller {
   readonly params: Readonly<Record<Parameters<(typeof ROUTES)[Name]['path']>, string>>
   readonly query: Output<Field<(typeof ROUTES)[Name], 'query'>>
   readonly body: Output<Field<(typeof ROUTES)[Name], 'body'>>

@@ -92,9 +92,11 @@ export const ROUTES = {
     method: 'POST',
     path: '/runs/retry',
     role: 'operator',
+    limited: true,
     body: s.retryRunsBody,
-    summary: 'Retry every run that a filter finds, a page per call, or say which it would be (`dryRun`)',
-    answers: { 202: s.bulkAnswer, 200: s.bulkAnswer },
+    summary:
+      'Retry every run that a filter finds, a page per call, or say which it would be (`dryRun`); each counts as a call that starts work',
+    answers: { 202: s.bulkRetryAnswer, 200: s.bulkRetryAnswer },
   },
   listRuns: {
     method: 'GET',

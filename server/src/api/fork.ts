@@ -19,7 +19,7 @@ import type { Principal } from './call.ts'
 import { ApiError } from './errors.ts'
 import { bodyHash, keyReused } from './idempotency.ts'
 import type { HandlerParts } from './parts.ts'
-import { beginDurably, checkInput, type Submitted } from './submit.ts'
+import { beginDurably, checkInput, type Submission, type Submitted } from './submit.ts'
 import { operationsOf, readBlob, storeValue } from './values.ts'
 
 const EVENTS_PER_PAGE = 1000
@@ -33,6 +33,8 @@ export interface ForkRequest {
   /** Of a patch that the fork begins with. */
   readonly operations?: unknown
   readonly idempotencyKey?: string
+  /** Rejects to refuse a run of this graph; asked before anything is stored. */
+  readonly admit: Submission['admit']
 }
 
 type Fork = Extract<ForkOutcome, { ok: true }>
@@ -67,7 +69,7 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
     request.operations === undefined
       ? { fork: copy, graph: lookup(copy.graph) }
       : await patched(parts, copy, runId, request, lookup)
-  await parts.admit(principal, graph)
+  await request.admit?.(graph)
   await parts.graphs.ensureStored(graph)
   const route = `POST /runs/${source.id}/fork`
   const outcome = await beginDurably(parts, {

@@ -30,6 +30,16 @@ const REQUEST_ID = {
   },
 }
 
+/** Of calls that start work, where a limit concerns them. */
+const RATE_LIMIT = {
+  'ratelimit-limit': {
+    description: 'The figure of `WEFT_RATE_LIMITS` that has the least left: calls within any 60 seconds.',
+    schema: { type: 'integer' },
+  },
+  'ratelimit-remaining': { description: 'Calls that still fit.', schema: { type: 'integer' } },
+  'ratelimit-reset': { description: 'Seconds until one more fits.', schema: { type: 'integer' } },
+}
+
 export function openApiDocument(version: string): JsonObject {
   const registry = registeredSchemas()
   const paths: Record<string, Record<string, Json>> = {}
@@ -187,7 +197,7 @@ function responsesOf(contract: RouteContract, registry: Registry): JsonObject {
     status,
     {
       description: isSchema(answer) ? (answer.description ?? contract.summary) : answer,
-      headers: REQUEST_ID,
+      headers: contract.limited ? { ...REQUEST_ID, ...RATE_LIMIT } : REQUEST_ID,
       ...contentOf(contract, Number(status), answer, registry),
     },
   ])
@@ -239,7 +249,7 @@ function problemResponses(): JsonObject {
         `Problem${status}`,
         {
           description: codes.map(([code, [, title]]) => `\`${code}\`: ${title}.`).join(' '),
-          headers: REQUEST_ID,
+          headers: status === 429 ? { ...REQUEST_ID, ...RATE_LIMIT } : REQUEST_ID,
           content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemBody' } } },
         },
       ]

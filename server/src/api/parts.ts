@@ -16,7 +16,7 @@ import type { Vault } from '../vault/vault.ts'
 import type { Keys } from './auth.ts'
 import type { SendCommand } from './commands.ts'
 import type { Definitions } from './definitions.ts'
-import type { Admit } from './limits.ts'
+import type { Admission } from './limits.ts'
 import type { OutcomeWaits } from './outcome.ts'
 import type { RunReader } from './reader.ts'
 import type { Submit } from './submit.ts'
@@ -64,10 +64,8 @@ export interface ApiParts {
 }
 
 /** What the handlers in `routes/` work with. */
-export interface HandlerParts extends ApiParts {
+export interface HandlerParts extends ApiParts, Admission {
   readonly keys: Keys
-  /** For every call that starts work. */
-  readonly admit: Admit
   readonly definitions: Definitions
   readonly submit: Submit
   readonly reader: RunReader

@@ -78,7 +78,6 @@ async function toAll(session: Session, verb: Verb, options: BulkOptions): Promis
       `Say which: a run, a filter (--status, --workflow, --label), or --all for ${TEXTS[verb].all}. --dry-run shows what it would touch.`,
     )
   }
-  const client = await session.client()
   const { status, workflow } = options
   const labels = readLabels(options.label)
   const filter = {
@@ -86,33 +85,74 @@ async function toAll(session: Session, verb: Verb, options: BulkOptions): Promis
     ...(workflow === undefined ? {} : { workflow }),
     ...(options.label.length > 0 ? { labels } : {}),
   }
-  const runs: string[] = []
-  let queued = 0
-  let cursor: string | undefined
-  do {
-    const answer: BulkAnswer = await client.call<BulkAnswer>('POST', `/api/v1/runs/${verb}`, {
-      body: { filter, dryRun: options.dryRun ?? false, limit: 500, cursor, ...reasonOf(options) },
-    })
-    runs.push(...answer.runs)
-    queued += answer.queued
-    cursor = answer.nextCursor ?? undefined
-  } while (cursor !== undefined)
-  showTouched(session, { runs, queued, dryRun: options.dryRun ?? false }, verb)
-  return 0
+  const dryRun = options.dryRun ?? false
+  return touchAll(session, verb, `/api/v1/runs/${verb}`, { filter, dryRun, ...reasonOf(options) })
 }
 
-/** Also what a replay of dead letters touched. */
-export function showTouched(
+interface BulkBody {
+  readonly filter: object
+  readonly dryRun: boolean
+  readonly reason?: string
+}
+
+/** Page by page until the filter finds no more, or the server's limits have no more room. Also a replay of dead letters. */
+export async function touchAll(
   session: Session,
-  touched: { readonly runs: readonly string[]; readonly queued: number; readonly dryRun: boolean },
   verb: string,
-): void {
+  path: string,
+  body: BulkBody,
+): Promise<number> {
+  const client = await session.client()
+  const runs = new Set<string>()
+  const left = new Set<string>()
+  const reasons: string[] = []
+  let queued = 0
+  let exitCode: number = EXIT.completed
+  let cursor: string | undefined
+  do {
+    let answer: BulkAnswer
+    try {
+      answer = await client.call<BulkAnswer>('POST', path, { body: { ...body, limit: 500, cursor } })
+    } catch (error) {
+      // The pages before it were done, and that has to be said.
+      if (runs.size === 0 || !(error instanceof CliError)) throw error
+      reasons.push(error.message)
+      exitCode = error.exitCode
+      break
+    }
+    for (const run of answer.runs) runs.add(run)
+    queued += answer.queued
+    for (const refused of answer.refused ?? []) {
+      reasons.push(refused.detail)
+      exitCode = EXIT.refused
+      for (const run of refused.runs) left.add(run)
+    }
+    cursor = reasons.length > 0 ? undefined : (answer.nextCursor ?? undefined)
+  } while (cursor !== undefined)
+  showTouched(session, verb, { runs: [...runs], left: [...left], reasons, queued, dryRun: body.dryRun })
+  return exitCode
+}
+
+interface Touched {
+  readonly runs: readonly string[]
+  readonly queued: number
+  readonly dryRun: boolean
+  /** Those of `runs` that were left as they were. */
+  readonly left: readonly string[]
+  /** Why it ended before all that the filter finds was done. */
+  readonly reasons: readonly string[]
+}
+
+function showTouched(session: Session, verb: string, touched: Touched): void {
   if (session.isJson) {
     session.json(touched)
     return
   }
-  for (const id of touched.runs) session.line(id)
-  const count = `${touched.runs.length} run${touched.runs.length === 1 ? '' : 's'}`
-  if (touched.dryRun) session.notice(`${verb} would touch ${count}; nothing was done.`)
-  else session.notice(`${verb}: ${count}, ${touched.queued} of them told now.`)
+  const { runs, left, reasons, queued, dryRun } = touched
+  const untouched = new Set(left)
+  for (const id of runs) session.line(untouched.has(id) ? `${id}  left as it was` : id)
+  const count = `${runs.length} run${runs.length === 1 ? '' : 's'}`
+  if (dryRun) session.notice(`${verb} would touch ${count}; nothing was done.`)
+  else session.notice(`${verb}: ${count}, ${queued} of them told now.`)
+  for (const reason of reasons) session.notice(`Not all was done: ${reason}`)
 }

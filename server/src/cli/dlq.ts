@@ -1,19 +1,12 @@
 /** `weft dlq …`: steps that failed for good, and their replay. */
 import { Command } from 'commander'
-import { showTouched } from './bulk.ts'
+import { touchAll } from './bulk.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { CliError, EXIT } from './exit.ts'
 import { durationText, type Piece, plain } from './paint.ts'
 import { resolveRun } from './reference.ts'
 import { brief } from './sentences.ts'
-import {
-  type BulkAnswer,
-  type CommandAnswer,
-  collect,
-  type DeadLetter,
-  type DeadLetterDetail,
-  type Page,
-} from './shapes.ts'
+import { type CommandAnswer, collect, type DeadLetter, type DeadLetterDetail, type Page } from './shapes.ts'
 
 const LETTER_ARGUMENT = 'its id, as weft dlq list shows it'
 const MOST = 10_000
@@ -113,7 +106,6 @@ interface ReplayOptions extends FilterOptions {
 }
 
 async function replay(session: Session, id: string | undefined, options: ReplayOptions): Promise<number> {
-  const client = await session.client()
   const filter = await filterOf(session, options)
   const isFiltered = options.all || Object.values(filter).some((value) => value !== undefined)
   if ((id !== undefined) === Boolean(isFiltered) || (id !== undefined && options.dryRun)) {
@@ -124,23 +116,12 @@ async function replay(session: Session, id: string | undefined, options: ReplayO
   }
   if (id !== undefined) {
     const path = `/api/v1/dead-letters/${encodeURIComponent(id)}/replay`
+    const client = await session.client()
     const answer = await client.call<CommandAnswer>('POST', path, { body: {} })
     if (session.isJson) session.json(answer)
     else session.line(answer.accepted ? `accepted  ${id}` : `stored, and not answered yet  ${id}`)
     return 0
   }
   const dryRun = options.dryRun ?? false
-  const runs = new Set<string>()
-  let queued = 0
-  let cursor: string | undefined
-  do {
-    const answer: BulkAnswer = await client.call<BulkAnswer>('POST', '/api/v1/dead-letters/replay', {
-      body: { filter, dryRun, limit: 500, cursor },
-    })
-    for (const run of answer.runs) runs.add(run)
-    queued += answer.queued
-    cursor = answer.nextCursor ?? undefined
-  } while (cursor !== undefined)
-  showTouched(session, { runs: [...runs], queued, dryRun }, 'replay')
-  return 0
+  return touchAll(session, 'replay', '/api/v1/dead-letters/replay', { filter, dryRun })
 }

@@ -87,6 +87,8 @@ export interface Approval {
 export interface BulkAnswer {
   readonly runs: readonly string[]
   readonly queued: number
+  /** Runs that the server's limits had no room for, by reason; cancels are not limited. */
+  readonly refused?: readonly { readonly detail: string; readonly runs: readonly string[] }[]
   readonly nextCursor: string | null
 }
 

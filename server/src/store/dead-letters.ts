@@ -11,7 +11,7 @@ import { isRunId } from './stored-text.ts'
 /** The list is led by `run_events_failed`; the root is the run itself unless it is a child. */
 const LETTERS = `
 select e.run_id, e.seq, e.at, e.step_key, e.data, r.workflow, r.version, r.graph, r.input,
-  root.id as root_id, root.status as root_status,
+  root.id as root_id, root.status as root_status, root.graph as root_graph,
   (select coalesce(max(l.seq), 0) from run_events l where l.run_id = root.id) as root_seq
 from run_events e
 join runs r on r.id = e.run_id
@@ -51,6 +51,7 @@ interface Found {
   readonly input: Json
   readonly root_id: string
   readonly root_status: RunStatus
+  readonly root_graph: string
   readonly root_seq: number
 }
 
@@ -116,7 +117,7 @@ const letterOf = (row: Found): DeadLetterRow => ({
   handled: row.data.handled,
   error: row.data.error,
   failedAt: Number(row.at),
-  root: { runId: row.root_id, status: row.root_status, seq: row.root_seq },
+  root: { runId: row.root_id, status: row.root_status, seq: row.root_seq, graph: row.root_graph },
 })
 
 const attemptOf = ({ attempt, error, at, startedAt, worker }: StepFailed): FailedAttempt => ({

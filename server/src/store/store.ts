@@ -323,7 +323,12 @@ export interface DeadLetterRow {
   readonly error: StepError
   readonly failedAt: number
   /** The run that somebody started and that a replay retries; the letter's own, or the first of its family. */
-  readonly root: { readonly runId: string; readonly status: RunStatus; readonly seq: number }
+  readonly root: {
+    readonly runId: string
+    readonly status: RunStatus
+    readonly seq: number
+    readonly graph: string
+  }
 }
 
 export interface DeadLetterFilter {

@@ -15,16 +15,19 @@ export interface Bucket {
   readonly limit: number
 }
 
-/** The bucket that is full for the longest. */
-export interface Full<Of extends Bucket> {
+export interface Taken<Of extends Bucket> {
+  readonly isAdmitted: boolean
+  /** Of a refused call the bucket that is full for the longest, of an admitted one that which has the least left. */
   readonly bucket: Of
-  /** Until one more call fits. */
-  readonly retryAfterMs: number
+  /** Calls that still fit. */
+  readonly remaining: number
+  /** Until one more call fits than now. */
+  readonly resetMs: number
 }
 
 export interface RateLimiter {
-  /** Counts one call, or says why not. */
-  take<Of extends Bucket>(buckets: readonly Of[]): Promise<Full<Of> | null>
+  /** Counts one call, or says why not. There is at least one bucket. */
+  take<Of extends Bucket>(buckets: readonly [Of, ...Of[]]): Promise<Taken<Of>>
 }
 
 /** The bucket that nobody has used for the longest is forgotten first; there is one for each key and tier. */
@@ -48,16 +51,25 @@ export function memoryRateLimiter({ clock }: { readonly clock: Pick<Clock, 'mono
       const full = used
         .filter(({ bucket, times }) => times.length >= bucket.limit)
         .map(({ bucket, times }) => ({
+          isAdmitted: false,
           bucket,
-          retryAfterMs: (times[times.length - bucket.limit] as number) + WINDOW_MS - now,
+          remaining: 0,
+          resetMs: (times[times.length - bucket.limit] as number) + WINDOW_MS - now,
         }))
-        .sort((a, b) => b.retryAfterMs - a.retryAfterMs)
+        .sort((a, b) => b.resetMs - a.resetMs)
       if (full[0]) return full[0]
       for (const { bucket, times } of used) {
         times.push(now)
         calls.set(bucket.name, times)
       }
-      return null
+      return used
+        .map(({ bucket, times }) => ({
+          isAdmitted: true,
+          bucket,
+          remaining: bucket.limit - times.length,
+          resetMs: (times[0] as number) + WINDOW_MS - now,
+        }))
+        .reduce((least, other) => (other.remaining < least.remaining ? other : least))
     },
   }
 }

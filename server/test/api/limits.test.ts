@@ -100,6 +100,83 @@ test('so does replaying a dead letter', async () => {
   expect([replayed.status, replayed.body.code]).toEqual([429, 'rate_limited'])
 })
 
+const BREAKS: JsonObject = { boom: { type: 'fail', with: { message: 'it broke' } } }
+
+/** Runs that have failed, the newest first; started with nobody counting. */
+async function failedRuns(world: ApiWorld, pass: (ms: number) => void, count: number): Promise<string[]> {
+  const ids: string[] = []
+  for (let index = 0; index < count; index++) {
+    const id = await world.run(BREAKS)
+    await world.ended(id)
+    ids.unshift(id)
+    pass(60_000)
+  }
+  return ids
+}
+
+test.each([
+  ['/runs/retry', { status: ['failed'] }],
+  ['/api/v1/dead-letters/replay', { step: 'boom' }],
+])('%s of many counts each run, does what fits, and says what it left', async (path, filter) => {
+  const { world, pass } = await limitedWorld('{"key":2}')
+  const ids = await failedRuns(world, pass, 3)
+  const dry = await world.post(path, { filter, dryRun: true })
+  expect([dry.status, dry.body.queued, dry.body.refused]).toEqual([200, 0, []])
+
+  const told = await world.post(path, { filter })
+  expect([told.status, told.body.runs, told.body.queued]).toEqual([202, ids, 2])
+  expect(told.body.refused).toEqual([
+    {
+      code: 'rate_limited',
+      detail: expect.stringMatching(/2 per minute for key:admin .* This run was left as before/),
+      details: { layer: 'key', limit: 2, windowSeconds: 60, setting: 'WEFT_RATE_LIMITS' },
+      runs: [ids[2]],
+    },
+  ])
+  expect(told.headers).toMatchObject({ 'ratelimit-remaining': '0', 'retry-after': '60' })
+  for (const id of ids.slice(0, 2)) await world.event(id, ({ type }) => type === 'run.retried')
+  const { items } = (await world.get(`/runs/${ids[2]}/events`)).body
+  expect(items.map(({ type }: { type: string }) => type)).not.toContain('run.retried')
+
+  const again = await world.post(path, { filter })
+  expect([again.status, again.body.code]).toEqual([429, 'rate_limited'])
+  expect(again.headers['retry-after']).toBe('60')
+})
+
+test('runs of one tier do not keep those of another from being retried', async () => {
+  const { world, pass } = await limitedWorld('{"tiers":{"0":1,"1":1}}')
+  await failedRuns(world, pass, 2)
+  const withAgent = { ...BREAKS, later: { type: 'agent', needs: ['boom'] } }
+  await world.ended(await world.run(withAgent))
+  pass(60_000)
+  const { body } = await world.post('/runs/retry', { filter: {} })
+  expect(body.queued).toBe(2)
+  expect(body.refused.map(({ details, runs }: Told['body']) => [details.layer, runs.length])).toEqual([
+    ['tier', 1],
+  ])
+})
+
+test('a cancel of many starts nothing and is not limited', async () => {
+  const { world } = await limitedWorld('{"global":1}')
+  const id = await world.run(ACTS)
+  const told = await world.post('/runs/cancel', { filter: {} })
+  expect([told.status, told.body.runs, told.body.refused]).toEqual([202, [id], undefined])
+  expect(told.headers).not.toHaveProperty('ratelimit-limit')
+})
+
+test('an answer says how many calls still fit, also when it is good', async () => {
+  const { world, pass } = await limitedWorld('{"global":3,"key":9}', false)
+  const left = async () => {
+    const { headers } = await start(world, ACTS)
+    return ['limit', 'remaining', 'reset'].map((name) => headers[`ratelimit-${name}`])
+  }
+  expect(await left()).toEqual(['3', '2', '60'])
+  pass(10_000)
+  expect(await left()).toEqual(['3', '1', '50'])
+  const free = await apiWorld({ coordinator: false })
+  expect((await start(free, ACTS)).headers).not.toHaveProperty('ratelimit-limit')
+})
+
 test('the document says which calls are limited', async () => {
   const world = await apiWorld({ coordinator: false })
   const { paths } = (await world.get('/openapi.json')).body

@@ -15,30 +15,51 @@ export function rateLimiterSuite(name: string, open: () => OpenedLimiter): void 
     test('so many calls fit into any minute, and the next one says when it will', async () => {
       const { limiter, pass } = open()
       const bucket = { name: 'a', limit: 2 }
-      expect(await limiter.take([bucket])).toBeNull()
+      const admitted = (remaining: number, resetMs: number) => ({
+        isAdmitted: true,
+        bucket,
+        remaining,
+        resetMs,
+      })
+      const refused = (resetMs: number) => ({ isAdmitted: false, bucket, remaining: 0, resetMs })
+      expect(await limiter.take([bucket])).toEqual(admitted(1, WINDOW_MS))
       pass(10_000)
-      expect(await limiter.take([bucket])).toBeNull()
+      expect(await limiter.take([bucket])).toEqual(admitted(0, 50_000))
       pass(10_000)
-      expect(await limiter.take([bucket])).toEqual({ bucket, retryAfterMs: 40_000 })
+      expect(await limiter.take([bucket])).toEqual(refused(40_000))
       pass(39_999)
-      expect(await limiter.take([bucket])).toEqual({ bucket, retryAfterMs: 1 })
+      expect(await limiter.take([bucket])).toEqual(refused(1))
       pass(1)
-      expect(await limiter.take([bucket])).toBeNull()
-      expect(await limiter.take([bucket])).toEqual({ bucket, retryAfterMs: 10_000 })
-      expect(await limiter.take([{ name: 'b', limit: 1 }])).toBeNull()
+      expect(await limiter.take([bucket])).toEqual(admitted(0, 10_000))
+      expect(await limiter.take([bucket])).toEqual(refused(10_000))
+      expect(await limiter.take([{ name: 'b', limit: 1 }])).toMatchObject({ isAdmitted: true })
     })
 
     test('a call that one bucket refuses counts in none, and the longest wait is named', async () => {
       const { limiter, pass } = open()
       const wide = { name: 'wide', limit: 2 }
       const narrow = { name: 'narrow', limit: 1 }
-      expect(await limiter.take([wide])).toBeNull()
+      expect((await limiter.take([wide])).isAdmitted).toBe(true)
       pass(1_000)
-      expect(await limiter.take([wide, narrow])).toBeNull()
-      expect((await limiter.take([wide, narrow]))?.bucket).toBe(narrow)
+      expect((await limiter.take([wide, narrow])).isAdmitted).toBe(true)
+      expect(await limiter.take([wide, narrow])).toMatchObject({ isAdmitted: false, bucket: narrow })
       pass(WINDOW_MS - 1_000)
       // The refused calls left room in `wide`: one of its two calls is a minute old now.
-      expect(await limiter.take([wide])).toBeNull()
+      expect((await limiter.take([wide])).isAdmitted).toBe(true)
+    })
+
+    test('of a call that counts, the bucket with the least left is named', async () => {
+      const { limiter } = open()
+      const [wide, narrow] = [
+        { name: 'wide', limit: 9 },
+        { name: 'narrow', limit: 3 },
+      ]
+      expect(await limiter.take([wide, narrow])).toEqual({
+        isAdmitted: true,
+        bucket: narrow,
+        remaining: 2,
+        resetMs: WINDOW_MS,
+      })
     })
 
     test('whatever comes when, no minute holds more than the figure, and what is refused would be too many', async () => {
@@ -54,9 +75,10 @@ export function rateLimiterSuite(name: string, open: () => OpenedLimiter): void 
               pass(gap)
               now += gap
               const within = admitted.filter((at) => at > now - WINDOW_MS).length
-              const full = await limiter.take([{ name: 'x', limit }])
-              expect(full === null).toBe(within < limit)
-              if (full === null) admitted.push(now)
+              const { isAdmitted, remaining } = await limiter.take([{ name: 'x', limit }])
+              expect(isAdmitted).toBe(within < limit)
+              if (isAdmitted) admitted.push(now)
+              expect(remaining).toBe(isAdmitted ? limit - within - 1 : 0)
             }
           },
         ),

@@ -88,8 +88,8 @@ describe.skipIf(redisUrl === null)('on a Redis', () => {
       away.close()
       const limiter = redisRateLimiter({ link: away, keys: keysOf(redis.prefix), clock: systemClock() })
       const bucket = { name: 'b', limit: 1 }
-      expect(await limiter.take([bucket])).toBeNull()
-      expect((await limiter.take([bucket]))?.bucket).toBe(bucket)
+      expect((await limiter.take([bucket])).isAdmitted).toBe(true)
+      expect(await limiter.take([bucket])).toMatchObject({ isAdmitted: false, bucket })
     })
   })
 })

@@ -31,8 +31,10 @@ export const deadLetterRoutes = {
     method: 'POST',
     path: '/dead-letters/replay',
     role: 'operator',
+    limited: true,
     body: s.replayBody,
-    summary: 'Retry the runs of every dead letter that a filter finds, or say which it would be (`dryRun`)',
+    summary:
+      'Retry the runs of every dead letter that a filter finds, or say which it would be (`dryRun`); each run counts as a call that starts work',
     answers: { 202: s.replayAnswer, 200: s.replayAnswer },
   },
 } as const satisfies Record<string, RouteContract>

@@ -1,26 +1,29 @@
 /** Cancel and retry by filter: a page of runs per call, with a preview of what it will touch. */
-import type { Command } from '@weft/engine'
 import type { RunFilter } from '../../store/store.ts'
-import { sendToAll } from '../bulk.ts'
+import { type BulkTarget, retryAll, sendToAll } from '../bulk.ts'
 import type { Answer, Call, Handlers } from '../call.ts'
 import type { HandlerParts } from '../parts.ts'
 
-type Verb = Extract<Command, { kind: 'cancel' | 'retry' }>
-
 export function bulkHandlers(parts: HandlerParts): Handlers<'cancelRuns' | 'retryRuns'> {
   return {
-    cancelRuns: (call) => {
-      const { reason } = call.body
-      return perform(parts, call, { kind: 'cancel', ...(reason === undefined ? {} : { reason }) })
+    cancelRuns(call) {
+      const { principal, body } = call
+      const { reason } = body
+      const command = { kind: 'cancel', ...(reason === undefined ? {} : { reason }) } as const
+      return perform(parts, call, async (targets) => ({
+        queued: await sendToAll(parts, { principal, targets, command }),
+      }))
     },
-    retryRuns: (call) => perform(parts, call, { kind: 'retry' }),
+    retryRuns: (call) => perform(parts, call, (targets) => retryAll(parts, call, targets), { refused: [] }),
   }
 }
 
+/** @param untold what a dry run answers of the verb's own */
 async function perform(
   parts: HandlerParts,
   { principal, body }: Call<'cancelRuns'> | Call<'retryRuns'>,
-  command: Verb,
+  send: (targets: readonly BulkTarget[]) => Promise<{ readonly queued: number }>,
+  untold: object = {},
 ): Promise<Answer> {
   const { status, workflow, labels } = body.filter
   // A parent cancels and retries its children itself.
@@ -37,15 +40,15 @@ async function perform(
     limit: body.limit,
     ...(body.cursor === undefined ? {} : { cursor: body.cursor }),
   })
-  const targets = page.items.map(({ id, seq }) => ({ runId: id, seq }))
-  const queued = body.dryRun ? 0 : await sendToAll(parts, { principal, targets, command })
+  const targets = page.items.map(({ id, seq, graph }) => ({ runId: id, seq, graph }))
+  const sent = body.dryRun ? { queued: 0, ...untold } : await send(targets)
   return {
     status: body.dryRun ? 200 : 202,
     body: {
       dryRun: body.dryRun,
       matched,
       runs: targets.map(({ runId }) => runId),
-      queued,
+      ...sent,
       nextCursor: page.nextCursor,
     },
   }

@@ -1,7 +1,7 @@
 /** Dead letters: steps that failed for good, and their replay, which is a retry of the run that somebody started. */
 import { parseKey } from '@weft/engine'
 import type { DeadLetterRow } from '../../store/store.ts'
-import { sendToAll } from '../bulk.ts'
+import { retryAll } from '../bulk.ts'
 import type { Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
@@ -24,7 +24,7 @@ export function deadLetterHandlers(parts: HandlerParts): Handlers<DeadLetterRout
     async replayDeadLetter(call) {
       const { letter } = await find(parts, call.principal.workspace, call.params.id)
       const root = await parts.reader.row(call.principal.workspace, letter.root.runId)
-      await parts.admit(call.principal, await parts.graphs.get(root.graph))
+      await parts.admit(call, await parts.graphs.get(root.graph))
       return parts.sendCommand({
         principal: call.principal,
         runId: letter.root.runId,
@@ -40,7 +40,8 @@ export function deadLetterHandlers(parts: HandlerParts): Handlers<DeadLetterRout
             }),
       })
     },
-    async replayDeadLetters({ principal, body }) {
+    async replayDeadLetters(call) {
+      const { principal, body } = call
       const { filter, dryRun, limit, cursor } = body
       const page = await store.deadLetters.list({
         workspace: principal.workspace,
@@ -51,14 +52,14 @@ export function deadLetterHandlers(parts: HandlerParts): Handlers<DeadLetterRout
       })
       const roots = new Map(page.items.map(({ root }) => [root.runId, root]))
       const targets = [...roots.values()]
-      const queued = dryRun ? 0 : await sendToAll(parts, { principal, targets, command: { kind: 'retry' } })
+      const sent = dryRun ? { queued: 0, refused: [] } : await retryAll(parts, call, targets)
       return {
         status: dryRun ? 200 : 202,
         body: {
           dryRun,
           letters: page.items.map(({ id }) => id),
           runs: [...roots.keys()],
-          queued,
+          ...sent,
           nextCursor: page.nextCursor,
         },
       }

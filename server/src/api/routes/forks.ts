@@ -9,7 +9,8 @@ import { outcomeOf } from './run-shapes.ts'
 
 export function forkHandlers(parts: HandlerParts): Handlers<'forkRun'> {
   return {
-    async forkRun({ principal, params, body, idempotencyKey }) {
+    async forkRun(call) {
+      const { principal, params, body, idempotencyKey } = call
       const { atSeq, fromStep, input, reason, operations } = body
       if ((atSeq === undefined) === (fromStep === undefined)) {
         throw ApiError.of(
@@ -24,6 +25,7 @@ export function forkHandlers(parts: HandlerParts): Handlers<'forkRun'> {
         source,
         point: atSeq === undefined ? { fromStep: fromStep as string } : { atSeq },
         input,
+        admit: (graph) => parts.admit(call, graph),
         ...(reason === undefined ? {} : { reason }),
         ...(operations === undefined ? {} : { operations }),
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),

@@ -123,7 +123,7 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
     resumeRun: (call) => command(call, 'resume', () => ({ kind: 'resume' })),
     async retryRun(call) {
       const { graph } = await reader.row(call.principal.workspace, call.params.id)
-      await parts.admit(call.principal, await parts.graphs.get(graph))
+      await parts.admit(call, await parts.graphs.get(graph))
       return command(call, 'retry', () => ({ kind: 'retry' }))
     },
     resolveStep: (call) =>

@@ -58,7 +58,7 @@ async function submit(
     what,
     input: body.input,
     labels: body.labels,
-    admit: (graph) => parts.admit(principal, graph),
+    admit: (graph) => parts.admit(call, graph),
     ...(key === undefined ? {} : { idempotency: { key, route } }),
   }
   const waitMs = call.query.wait

@@ -1,6 +1,6 @@
 /** The shapes of dead letters and of their replay. */
 import { z } from 'zod'
-import { bulkAnswer, bulkPage, cursor, json, limit, page, stepError, time } from './vocabulary.ts'
+import { bulkPage, bulkRetryAnswer, cursor, json, limit, page, stepError, time } from './vocabulary.ts'
 
 const deadLetterFilter = {
   workflow: z.string().max(300).optional(),
@@ -44,4 +44,4 @@ export const deadLetterDetail = deadLetter.extend({
   input: json.describe('the run’s input'),
 })
 
-export const replayAnswer = bulkAnswer.omit({ matched: true }).extend({ letters: z.array(z.string()) })
+export const replayAnswer = bulkRetryAnswer.omit({ matched: true }).extend({ letters: z.array(z.string()) })

@@ -145,6 +145,26 @@ export const bulkAnswer = z.object({
   nextCursor: z.string().nullable(),
 })
 
+export const bulkRetryAnswer = bulkAnswer.extend({
+  refused: z
+    .array(
+      z.object({
+        code: z.literal('rate_limited'),
+        detail: z.string(),
+        details: z.object({
+          layer: z.enum(['global', 'key', 'tier']),
+          limit: z.number(),
+          windowSeconds: z.number(),
+          setting: z.string(),
+        }),
+        runs: z.array(z.string()),
+      }),
+    )
+    .describe(
+      'runs of this page that the limits of calls that start work have no room for, by the figure that is full: they were left as they were. Ask again without a cursor after `Retry-After`. When none of the page fits the answer is 429',
+    ),
+})
+
 /** What every refusal looks like (RFC 9457). */
 export const problemBody = z.object({
   type: z.string(),

@@ -25,17 +25,15 @@ export function redisRateLimiter(parts: {
   let calls = 0
   return {
     async take(buckets) {
-      if (buckets.length === 0) return null
       const call = `${sender}.${++calls}`
       const args = [keys.prefix, clock.now(), WINDOW_MS, call]
       for (const { name, limit } of buckets) args.push(name, limit)
       try {
-        const [index, retryAfterMs] = (await link.call((redis) => RATE_LIMIT.run(redis, args))) as [
-          number?,
-          string?,
-        ]
-        const bucket = index === undefined ? undefined : buckets[index]
-        return bucket === undefined ? null : { bucket, retryAfterMs: Number(retryAfterMs) }
+        const [admitted, index, remaining, resetMs] = (await link.call((redis) =>
+          RATE_LIMIT.run(redis, args),
+        )) as [number, number, number, string]
+        const bucket = buckets[index] ?? buckets[0]
+        return { isAdmitted: admitted === 1, bucket, remaining, resetMs: Number(resetMs) }
       } catch (error) {
         if (error instanceof TransportUnavailable) return alone.take(buckets)
         throw error
