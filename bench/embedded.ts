@@ -12,6 +12,7 @@ import type { Bench, Server } from './workloads/workload.ts'
 export function embeddedBench(options: { quick: boolean; say(text: string): void }): Bench {
   return {
     ...options,
+    redisKeys: async () => 0,
     async withSubject(work, { allow } = {}) {
       const subject = await startSubject(allow === undefined ? {} : { allow })
       try {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [--modes embedded,peers] [--workloads submit,chain3,…] [--peers dbos,…] [--rounds 3] [--json FILE]
- *  [--chart FILE] [--quick]`
+ * `npm run bench -- [--modes embedded,postgres-redis,split,peers] [--workloads submit,chain3,…] [--peers dbos,…]
+ *  [--rounds 3] [--json FILE] [--chart FILE] [--quick]`
  *
  * Measures how fast Weft is and says beside each figure what it must be; in the mode `peers`, beside those of others on
  * the same servers. Exits with 1 when something that must be true was not (a step missing in the log, an accepted run
@@ -14,18 +14,15 @@ import { chartOf } from './chart.ts'
 import { type Comparison, comparePeers, PEER_NAMES } from './compare.ts'
 import { type DatabaseSettings, durableSettings } from './database.ts'
 import { embeddedBench } from './embedded.ts'
+import { type GivenMode, givenBench } from './given.ts'
 import { machineNow, versionsOf } from './machine.ts'
 import { comparisonTable, type ModeFigures, missedFloors, tableOf } from './report.ts'
+import { startServers } from './servers.ts'
 import { WORKLOADS } from './workloads/index.ts'
 import type { Bench } from './workloads/workload.ts'
 
-const MODES = ['embedded', 'peers']
-const MODES_TO_COME: Readonly<Record<string, string>> = {
-  'postgres-redis':
-    'runs on a PostgreSQL and a Redis that are given, and the Redis transport is not built yet',
-  split:
-    'runs every role in a process of its own, which needs the Redis transport, and that is not built yet',
-}
+/** In one process as it comes, on given servers, a process per role on given servers, and beside others. */
+const MODES = ['embedded', 'postgres-redis', 'split', 'peers'] as const
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
@@ -61,11 +58,6 @@ const { values } = parseArgs({
   },
 })
 
-for (const mode of values.modes.split(',')) {
-  const reason = MODES_TO_COME[mode]
-  if (reason !== undefined)
-    refuse(`The mode \`${mode}\` cannot be measured: it ${reason}. Run --modes embedded.`)
-}
 const modes = namesOf('mode', values.modes, MODES)
 const workloads = values.workloads
   ? namesOf(
@@ -107,8 +99,8 @@ for (const mode of modes) {
     print(`\n${comparisonTable(comparison)}`)
     failures.push(...Object.entries(comparison.skipped).map(([name, reason]) => `peer ${name}: ${reason}`))
   } else {
-    const figures = await measureMode(bench)
-    print(`\n${tableOf(mode, figures)}`)
+    const figures = await (mode === 'embedded' ? measureMode(bench) : measureGiven(mode))
+    print(`\n${mode}\n${tableOf(mode, figures)}`)
     measured[mode] = figures
   }
 }
@@ -132,6 +124,16 @@ if (values.chart !== undefined && comparison !== null)
   writeFileSync(values.chart, chartOf({ date, machine, postgres: settings.server_version, comparison }))
 const missed = Object.entries(measured).flatMap(([mode, figures]) => missedFloors(mode, figures))
 process.exit(failures.length > 0 ? 1 : missed.length > 0 && !values.quick ? 3 : 0)
+
+async function measureGiven(mode: GivenMode): Promise<ModeFigures> {
+  const servers = await startServers()
+  try {
+    print(`${mode}: Redis ${servers.redis?.version}, ${servers.redis?.settings}`)
+    return await measureMode(givenBench(mode, servers, { quick: values.quick, say }))
+  } finally {
+    await servers.stop()
+  }
+}
 
 async function measureMode(mode: Bench): Promise<ModeFigures> {
   const figures: ModeFigures = {}

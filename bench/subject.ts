@@ -40,7 +40,7 @@ export interface SubjectOptions {
   readonly profile?: string
   /** A database that is given, in place of the one that Weft brings. */
   readonly databaseUrl?: string
-  readonly redisUrl?: string
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 export async function startSubject(options: SubjectOptions = {}): Promise<Subject> {
@@ -60,7 +60,7 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
       WEFT_LOG_LEVEL: 'warn',
       ...(options.allow === undefined ? {} : { WEFT_EGRESS_ALLOW: options.allow }),
       ...(options.databaseUrl === undefined ? {} : { WEFT_DATABASE_URL: options.databaseUrl }),
-      ...(options.redisUrl === undefined ? {} : { WEFT_REDIS_URL: options.redisUrl }),
+      ...options.environment,
     },
   })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))

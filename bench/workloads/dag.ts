@@ -19,27 +19,30 @@ export const dag: Workload = {
   name: 'dag',
   measure(bench) {
     const rounds = bench.quick ? 1 : 6
-    return bench.withSubject(async (subject) => {
-      const caller = new Caller(subject.url, subject.apiKey, 1)
-      await caller.store(layered('dag_small', LAYERS, SMALL_WIDTH))
-      await caller.store(layered('dag_large', LAYERS, LARGE_WIDTH))
-      await caller.close()
-      const { one, many } = await subject.run('dag', { rounds, small: SMALL_RUNS, large: 1 })
-      const large = await expectRuns(subject.databaseUrl, {
-        workflow: 'dag_large',
-        runs: rounds + 1,
-        stepsPerRun: LAYERS * LARGE_WIDTH,
-      })
-      const small = await expectRuns(subject.databaseUrl, {
-        workflow: 'dag_small',
-        runs: (rounds + 1) * SMALL_RUNS,
-        stepsPerRun: LAYERS * SMALL_WIDTH,
-      })
-      return {
-        cpuRatio: rounded(one.coordinator / many.coordinator, 2),
-        eventsRatio: rounded(large.events / small.events, 2),
-        processCpuRatio: rounded(one.process / many.process, 2),
-      }
-    })
+    return bench.withSubject(
+      async (subject) => {
+        const caller = new Caller(subject.url, subject.apiKey, 1)
+        await caller.store(layered('dag_small', LAYERS, SMALL_WIDTH))
+        await caller.store(layered('dag_large', LAYERS, LARGE_WIDTH))
+        await caller.close()
+        const { one, many } = await subject.run('dag', { rounds, small: SMALL_RUNS, large: 1 })
+        const large = await expectRuns(subject.databaseUrl, {
+          workflow: 'dag_large',
+          runs: rounds + 1,
+          stepsPerRun: LAYERS * LARGE_WIDTH,
+        })
+        const small = await expectRuns(subject.databaseUrl, {
+          workflow: 'dag_small',
+          runs: (rounds + 1) * SMALL_RUNS,
+          stepsPerRun: LAYERS * SMALL_WIDTH,
+        })
+        return {
+          cpuRatio: rounded(one.coordinator / many.coordinator, 2),
+          eventsRatio: rounded(large.events / small.events, 2),
+          processCpuRatio: rounded(one.process / many.process, 2),
+        }
+      },
+      { withCoordinator: true },
+    )
   },
 }

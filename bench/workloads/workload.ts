@@ -7,9 +7,18 @@ export interface Bench {
   /** A line for whoever waits. */
   say(text: string): void
   /** Runs `work` against a fresh engine with its loads in process, and ends it whatever happens. */
-  withSubject<T>(work: (subject: Subject) => Promise<T>, options?: { allow?: string }): Promise<T>
+  withSubject<T>(work: (subject: Subject) => Promise<T>, options?: SubjectNeeds): Promise<T>
+  /** How many keys the transport holds in Redis; 0 without one. */
+  redisKeys(): Promise<number>
   /** Runs `work` against a fresh `weft serve`, as users start it. */
   withServer<T>(work: (server: Server) => Promise<T>): Promise<T>
+}
+
+export interface SubjectNeeds {
+  /** `host:port` of what the egress guard lets through. */
+  readonly allow?: string
+  /** The coordinator must be in the measured process, whatever the mode. */
+  readonly withCoordinator?: boolean
 }
 
 export interface Server {
