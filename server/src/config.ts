@@ -123,7 +123,7 @@ export const SETTINGS = {
   },
   databaseTimeout: {
     variable: 'WEFT_DATABASE_TIMEOUT',
-    default: '60s',
+    default: '20s',
     meaning:
       'after this PostgreSQL gives a statement up, which is tried again where that is safe (`off`: never)',
     shown: 'text',
@@ -363,7 +363,7 @@ class Reading {
     if (text === 'off') return null
     const ms = parseDuration(text)
     if (ms !== null && ms >= 1_000 && ms < 2 ** 31) return ms
-    this.#refuse('databaseTimeout', 'is not a duration of at least one second: write 60s, 5m, or off.')
+    this.#refuse('databaseTimeout', 'is not a duration of at least one second: write 20s, 5m, or off.')
     return null
   }
 

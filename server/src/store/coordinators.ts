@@ -7,7 +7,8 @@
  * 3. Beats have a connection of their own. In the pool a crowd of requests could keep one waiting, and peers would take
  *    the partitions of a coordinator that is only busy.
  */
-import { connect, type Database } from './database.ts'
+import type { Clock } from '../clock.ts'
+import { connect, type Database, disconnect } from './database.ts'
 import { isConnectionLost } from './failure.ts'
 import { LOCK_PARTITION, SESSION_ID } from './owner.ts'
 import type { CoordinatorRow, Store } from './store.ts'
@@ -74,7 +75,7 @@ export interface Coordinators {
   close(): Promise<void>
 }
 
-export function openCoordinators(database: Database): Coordinators {
+export function openCoordinators(database: Database, clock: Clock): Coordinators {
   let connection: ReturnType<typeof connect> | null = null
   let isClosed = false
 
@@ -105,7 +106,7 @@ export function openCoordinators(database: Database): Coordinators {
       return (await client.query<Answer>(text, values)).rows
     } catch (error) {
       // After a timeout the connection may still be busy with the statement: it is not used again.
-      if (isConnectionLost(error) || isTimeout(error)) {
+      if (isConnectionLost(error)) {
         if (connection === opened) connection = null
         client.end().catch(() => {})
       }
@@ -143,10 +144,7 @@ export function openCoordinators(database: Database): Coordinators {
     async close() {
       isClosed = true
       const client = await connection?.catch(() => null)
-      await client?.end().catch(() => {})
+      if (client) await disconnect(client, clock)
     },
   }
 }
-
-const isTimeout = (error: unknown): boolean =>
-  error instanceof Error && /query read timeout/i.test(error.message)

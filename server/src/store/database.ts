@@ -2,7 +2,9 @@
  * Connections to PostgreSQL: how they are made, what a refused one means, and the pool that everything but an owner's
  * session shares. The pool heals by itself: a connection that broke is left, the next query opens another.
  */
+import type { Socket } from 'node:net'
 import pg from 'pg'
+import type { Clock } from '../clock.ts'
 import { drizzle, type NodePgDatabase } from './drizzle.ts'
 import { driverError, isConnectionLost, translate } from './failure.ts'
 import { StoreError } from './store.ts'
@@ -11,6 +13,11 @@ export const OLDEST_MAJOR_VERSION = 15
 
 /** How long a connection may take to be made before the database counts as unreachable. */
 const CONNECT_TIMEOUT_MS = 10_000
+
+/** An answer that is this much later than the server's own timeout will not come. */
+const SILENCE_MS = 2_500
+/** How long a goodbye may take. */
+const GOODBYE_MS = 1_000
 
 export interface DatabaseAddress {
   readonly url: string
@@ -57,6 +64,20 @@ export async function connect(
   }
 }
 
+/** Ends a connection; one that does not answer is dropped. */
+export async function disconnect(client: pg.Client, clock: Clock): Promise<void> {
+  let withdraw = (): void => {}
+  const late = new Promise<'late'>((resolve) => {
+    withdraw = clock.after(GOODBYE_MS, () => resolve('late'))
+  })
+  const ended = client.end().catch(() => {})
+  if ((await Promise.race([ended, late])) === 'late') streamOf(client).destroy()
+  withdraw()
+}
+
+const streamOf = (client: pg.Client): Socket =>
+  (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream
+
 export interface PoolSettings {
   readonly size: number
   /** After this the server gives a statement up; `null`: never. */
@@ -72,6 +93,8 @@ export function openPool(
     ...settingsOf(address),
     max: size,
     idleTimeoutMillis: 0,
+    // Behind a connection that has gone silent the server's own timeout is never heard of: the client gives up, too.
+    ...(statementTimeoutMs === null ? {} : { query_timeout: statementTimeoutMs + SILENCE_MS }),
     // As a statement of its own: a pooler in session mode refuses start-up parameters that it does not know.
     onConnect: async (client) => {
       await client.query(`set statement_timeout = ${statementTimeoutMs ?? 0}`)

@@ -28,7 +28,7 @@ const LOST_SOCKET = new Set([
 
 /** The driver's own errors about a connection carry no code. */
 const LOST_TEXT =
-  /connection terminated|not queryable|timeout exceeded when trying to connect|after calling end/i
+  /connection terminated|not queryable|query read timeout|timeout exceeded when trying to connect|after calling end/i
 
 const CONTRACT_ERRORS = [StoreError, RowRefused, SessionLost, AppendConflict, InvalidError]
 

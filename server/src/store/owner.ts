@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import { partitionOf } from '../transport/transport.ts'
 import { appendStatement } from './append.ts'
 import { bigintArray, uuidArray } from './binary-array.ts'
-import { connect, type Database } from './database.ts'
+import { connect, type Database, disconnect } from './database.ts'
 import { dueRuns } from './due.ts'
 import { driverError, isConnectionLost, translate } from './failure.ts'
 import { loadInbox, loadRuns } from './load.ts'
@@ -171,7 +171,7 @@ export async function openOwner(database: Database, clock: Clock, name: string):
     async close() {
       isOpen = false
       owned.clear()
-      await client.end().catch(() => {})
+      await disconnect(client, clock)
     },
   }
 }

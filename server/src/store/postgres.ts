@@ -62,7 +62,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     )
   })
   const { pool } = database
-  const coordinators = openCoordinators(database)
+  const coordinators = openCoordinators(database, clock)
 
   return {
     runs: translated(openRuns(database, clock)),

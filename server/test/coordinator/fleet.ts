@@ -56,12 +56,13 @@ export class Fleet {
   }
 
   /** A coordinator with a store of its own; started unless told otherwise. */
-  async add(settings: { readonly isSharing?: boolean } = {}): Promise<Member> {
+  async add(settings: { readonly isSharing?: boolean; readonly url?: string } = {}): Promise<Member> {
     const store = await openStore({
-      url: this.url,
+      url: settings.url ?? this.url,
       clock: this.clock,
       applicationName: 'weft fleet',
       poolSize: 2,
+      statementTimeoutMs: 5_000,
     })
     const name = `member-${this.members.length + 1}`
     const member: { -readonly [Key in keyof Member]: Member[Key] } = {

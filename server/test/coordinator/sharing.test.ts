@@ -1,5 +1,6 @@
 /** Coordinators share a database: each partition has one owner, and no run notices when it changes (R3, R4). */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { tcpProxy } from '../servers/tcp-proxy.ts'
 import { fleet, until } from './fleet.ts'
 
 describe('coordinators on one database', () => {
@@ -76,6 +77,31 @@ describe('coordinators on one database', () => {
     await f.sever(first)
     await f.completed([...runs, ...(await f.begin(50))])
     await until(() => f.members.every(({ coordinator }) => coordinator.partitions().length === 8))
+  })
+
+  test('one whose connections go silent is replaced, lets go by itself, and comes back', async () => {
+    const f = await fleet()
+    await f.add()
+    let isSilent = false
+    const verdict = () => (isSilent ? 'drop' : 'pass')
+    const watch = () => ({ request: () => (isSilent ? 'drop' : undefined), answer: verdict }) as const
+    const url = new URL(f.url)
+    const proxy = await tcpProxy(Number(url.port), watch)
+    onTestFinished(() => proxy.close())
+    url.hostname = '127.0.0.1'
+    url.port = `${proxy.port}`
+    const { coordinator } = await f.add({ url: url.href })
+    await f.divided(8, 8)
+    const runs = await f.begin(30)
+    isSilent = true
+    runs.push(...(await f.begin(30)))
+    await f.divided(16, 0)
+    await f.completed(runs)
+    expect(coordinator.trouble()).not.toBeNull()
+    isSilent = false
+    await f.divided(8, 8)
+    await f.completed(await f.begin(30))
+    expect(f.lateCalls).toEqual([])
   })
 
   test('starts again after a stop', async () => {
