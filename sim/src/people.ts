@@ -98,11 +98,10 @@ export class People {
   /** Whatever waits for somebody gets its answer, once. */
   conclude(): void {
     const { checks, tables, time } = this.#parts
+    for (const { id } of checks.runs.values())
+      if (tables.runs.get(id)?.stuckReason != null) this.#once(`recover ${id}`, () => this.#recover(id))
     for (const shadow of checks.open()) {
-      if (tables.runs.get(shadow.id)?.stuckReason != null) {
-        this.#once(`recover ${shadow.id}`, () => this.#recover(shadow.id))
-        continue
-      }
+      if (tables.runs.get(shadow.id)?.stuckReason != null) continue
       if (shadow.state.phase.kind === 'paused') {
         this.#last(`${shadow.id} ${shadow.state.seq}`, shadow, { kind: 'resume' })
         continue

@@ -3,7 +3,8 @@
  *
  * 1. Signals are received of owned partitions only; of one that was just taken, first everything is handed out again
  *    that its last owner had received.
- * 2. A partition is let go in this order: no more signals, the last commit and what follows from it, the lock.
+ * 2. A partition is let go in this order: no more signals, the last commit and what follows from it, the lock. When the
+ *    lock cannot be let go, the session ends.
  */
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -80,7 +81,13 @@ export class Tenure {
     for (const partition of given) this.#unreset.delete(partition)
     const settled = Promise.all([this.#call, pipeline.giveUp(given)])
     await Promise.race([settled, this.session.ended, pause(clock, DRAIN_MS)])
-    await this.session.release(given)
+    try {
+      await this.session.release(given)
+    } catch (error) {
+      // Nobody would own what stays locked and is not worked on: with the session every lock of it ends.
+      await this.session.close()
+      throw error
+    }
   }
 
   /** Receives nothing more. */

@@ -124,7 +124,7 @@ function absorb(entry: Entry, state: RunState, decision: Decided, signal: Signal
         continue
       }
     }
-    entry.effects.push(owed(effect, state))
+    entry.effects.push(owed(signal.kind === 'tick' ? repeated(effect) : effect, state))
   }
   for (const blob of decision.blobs) entry.blobs.push(blob)
   for (const opened of decision.opened) entry.opened.push(opened)
@@ -137,6 +137,13 @@ function absorb(entry: Entry, state: RunState, decision: Decided, signal: Signal
     entry.verdicts.push({ commandId: signal.id, verdict: decision.verdict })
   }
 }
+
+/**
+ * What follows from no commit may have been published by another owner, and done, before this one heard that its session
+ * has ended: whoever takes the task looks into the log first.
+ */
+const repeated = (effect: Effect): Effect =>
+  effect.kind === 'dispatch' ? { ...effect, task: { ...effect.task, again: true } } : effect
 
 /** An effect with what it needs from the state of this moment: the state moves on before it is published. */
 export const owed = (effect: Effect, state: RunState): OwedEffect => ({
@@ -158,7 +165,7 @@ function publishMissing(
 ): void {
   for (const effect of engine.outstanding(state, at)) {
     if (effect.kind === 'dispatch' && missing.has(effect.task.id))
-      entry.effects.push(owed({ ...effect, task: { ...effect.task, again: true } }, state))
+      entry.effects.push(owed(repeated(effect), state))
   }
 }
 

@@ -62,6 +62,8 @@ export interface Worker extends Service {
 /** Less than half of the second in which an abort must reach the code. */
 const HEARTBEAT_EVERY_MS = 400
 const DEFAULT_GRACE_MS = 10_000
+/** What the log said longer ago than this may be different now. */
+const LATEST_ANSWER_MS = 500
 /** What aborted code gets to end by itself, and results to leave, before `stop` goes on without them. */
 const LAST_GRACE_MS = 2_000
 const PAUSE_AFTER_FAILURE_MS = 250
@@ -113,9 +115,7 @@ export function createWorker(parts: WorkerParts): Worker {
       const askedAt = clock.monotonic()
       const taken = await takeOnce(taking.capacity, taking.controller.signal)
       taking = null
-      const hasStoodStill = standstill.isSince(askedAt) && taken.length > 0
-      const isDoubtful = hasStoodStill || taken.some(({ again }) => again)
-      begin(isDoubtful ? await stillOwed(taken, hasStoodStill) : taken)
+      begin(await certain(taken, askedAt))
       begun += taken.length
       if (begun >= TASKS_PER_TURN) {
         begun = 0
@@ -149,6 +149,21 @@ export function createWorker(parts: WorkerParts): Worker {
   /** A transport that is away says so itself, once, and not at each try. */
   function complain(error: unknown, sentence: string): void {
     if (!(error instanceof TransportUnavailable)) log.warn({ error }, sentence)
+  }
+
+  /** Those that may begin now. Who stands still while it asks, or gets a late answer, asks again. */
+  async function certain(taken: readonly Task[], takenSince: number): Promise<readonly Task[]> {
+    let askedAt = takenSince
+    let wanted = taken
+    let isDoubtful = taken.some(({ again }) => again)
+    while (wanted.length > 0) {
+      const hasStoodStill = standstill.isSince(askedAt)
+      if (!isDoubtful && !hasStoodStill) break
+      askedAt = clock.monotonic()
+      wanted = await stillOwed(wanted, hasStoodStill)
+      isDoubtful = clock.monotonic() - askedAt > LATEST_ANSWER_MS
+    }
+    return wanted
   }
 
   /** Those that nobody else has, and that nobody has completed; what cannot be asked is left to its lease. */
