@@ -36,8 +36,15 @@ interface Pace {
   before: number
 }
 
+/** Tasks of one type at hand. */
+interface Ready {
+  readonly items: TakenTask[]
+  /** When some of them were last brought or asked for. */
+  at: number
+}
+
 interface Hand {
-  readonly ready: Map<string, TakenTask[]>
+  readonly ready: Map<string, Ready>
   readonly paces: Map<string, Pace>
   /** The question under way. */
   asking: Promise<void> | null
@@ -96,9 +103,9 @@ export class Taking {
   async close(): Promise<void> {
     this.#isClosed = true
     this.wake(null)
-    for (const [worker, hand] of this.#hands) {
+    for (const hand of this.#hands.values()) {
       await hand.asking?.catch(() => {})
-      await this.#giveBack(worker, hand)
+      await this.#giveBack(hand, Number.POSITIVE_INFINITY)
     }
   }
 
@@ -116,11 +123,12 @@ export class Taking {
     for (const [type, limit] of capacity) {
       const ready = hand.ready.get(type)
       if (ready === undefined || limit < 1) continue
-      const portion = ready.splice(0, limit)
+      const portion = ready.items.splice(0, limit)
+      ready.at = hand.touchedAt
       served.push(...portion)
-      if (ready.length === 0) hand.ready.delete(type)
+      if (ready.items.length === 0) hand.ready.delete(type)
       const ahead = this.#count(hand, type, portion.length)
-      if (ready.length < ahead / 2 && !this.#empty.has(type)) short.push([type, 0])
+      if (ready.items.length < ahead / 2 && !this.#empty.has(type)) short.push([type, 0])
     }
     // The next ones are fetched while these are performed.
     if (short.length > 0 && hand.asking === null) this.#ask(worker, hand, short).catch(() => {})
@@ -160,13 +168,17 @@ export class Taking {
     )
     const askedAt = this.#wakes
     const taken = await this.#parts.take(worker, limits)
+    const at = this.#parts.clock.monotonic()
     const found = new Map<string, number>()
     for (const item of taken) {
       const { type } = item.task
       found.set(type, (found.get(type) ?? 0) + 1)
       const ready = hand.ready.get(type)
-      if (ready === undefined) hand.ready.set(type, [item])
-      else ready.push(item)
+      if (ready === undefined) hand.ready.set(type, { items: [item], at })
+      else {
+        ready.items.push(item)
+        ready.at = at
+      }
     }
     for (const [type, limit] of limits) {
       const isOld = Math.max(this.#wokenAt.get(type) ?? 0, this.#allWokenAt) > askedAt
@@ -179,15 +191,22 @@ export class Taking {
     hand.hasTimer = true
     this.#parts.clock.after(KEPT_MS, () => {
       hand.hasTimer = false
-      if (this.#parts.clock.monotonic() - hand.touchedAt < KEPT_MS) this.#giveBackLater(worker, hand)
-      else void this.#giveBack(worker, hand)
+      const before = this.#parts.clock.monotonic() - KEPT_MS
+      void this.#giveBack(hand, before)
+      if (hand.touchedAt > before || hand.ready.size > 0 || hand.asking !== null)
+        this.#giveBackLater(worker, hand)
+      else this.#hands.delete(worker)
     })
   }
 
-  async #giveBack(worker: string, hand: Hand): Promise<void> {
-    const ids = [...hand.ready.values()].flatMap((ready) => ready.map(({ task }) => task.id))
-    hand.ready.clear()
-    if (hand.asking === null) this.#hands.delete(worker)
+  /** What was brought and not asked for since. Nobody prolongs its leases while it is only at hand. */
+  async #giveBack(hand: Hand, before: number): Promise<void> {
+    const ids: string[] = []
+    for (const [type, { items, at }] of hand.ready) {
+      if (at > before) continue
+      hand.ready.delete(type)
+      for (const { task } of items) ids.push(task.id)
+    }
     // Should that fail, they are lost with the connection, and found by their leases.
     if (ids.length > 0) await this.#parts.handBack(ids).catch(() => {})
   }
