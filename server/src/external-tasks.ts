@@ -23,8 +23,14 @@ export interface ClaimedTask {
   readonly timeoutMs: number | null
 }
 
-export interface TaskName {
+/** Who speaks about tasks. */
+export interface Program {
   readonly worker: string
+  /** The task types that its key is for; `null`: all. */
+  readonly allowed: readonly string[] | null
+}
+
+export interface TaskName extends Program {
   readonly task: string
 }
 
@@ -36,8 +42,16 @@ export interface ReportedError {
   readonly details?: Json
 }
 
-/** `task_lost`: the caller does not hold the task, or not any more; it stops working on it. */
-export type TaskRefusalCode = 'task_lost' | 'invalid_output' | 'unknown_node_type' | 'node_type_taken'
+/**
+ * `task_lost`: the caller does not hold the task, or not any more; it stops working on it. `forbidden`: its key is not for
+ * the task's type.
+ */
+export type TaskRefusalCode =
+  | 'forbidden'
+  | 'task_lost'
+  | 'invalid_output'
+  | 'unknown_node_type'
+  | 'node_type_taken'
 
 export class TaskRefused extends Error {
   override readonly name = 'TaskRefused'
@@ -50,6 +64,21 @@ export class TaskRefused extends Error {
   }
 }
 
+/** Whether the program's key is for tasks of this type. */
+export const isAllowed = (type: string, { allowed }: Pick<Program, 'allowed'>): boolean =>
+  allowed === null || allowed.includes(type)
+
+/** Throws `forbidden` for the first type that the program's key is not for. */
+export function requireAllowed(types: readonly string[], program: Pick<Program, 'allowed'>): void {
+  const other = types.find((type) => !isAllowed(type, program))
+  if (other === undefined) return
+  const names = (program.allowed ?? []).map((type) => `\`${type}\``).join(', ')
+  throw new TaskRefused(
+    'forbidden',
+    `This API key is limited to tasks of ${names}, and \`${other}\` is not among them. Ask for those only, or use a key that is made for it (weft keys create --role worker --types …).`,
+  )
+}
+
 /** Methods throw {@link TaskRefused}. */
 export interface ExternalTasks {
   /** A task is lost when nothing was heard of it for this long. */
@@ -57,19 +86,22 @@ export interface ExternalTasks {
   /** The workspace whose tasks are given out: task types are known to one workspace. */
   readonly workspace: string
   /** Makes types known, so that definitions may use them; a type that is known already is replaced. */
-  register(types: readonly NodeTypeInfo[]): Promise<void>
+  register(types: readonly NodeTypeInfo[], allowed: Program['allowed']): Promise<void>
   /** Up to `max` tasks of these types; waits until there is one, or until `signal` aborts (then there is none). */
-  claim(request: {
-    readonly worker: string
-    readonly types: readonly string[]
-    readonly max: number
-    readonly signal: AbortSignal
-  }): Promise<readonly ClaimedTask[]>
-  /** Prolongs leases. `abort`: the run is stopping, end and report. `lost`: end, nobody wants the result. */
-  heartbeat(request: {
-    readonly worker: string
-    readonly tasks: readonly string[]
-  }): Promise<{ readonly abort: readonly string[]; readonly lost: readonly string[] }>
+  claim(
+    request: Program & {
+      readonly types: readonly string[]
+      readonly max: number
+      readonly signal: AbortSignal
+    },
+  ): Promise<readonly ClaimedTask[]>
+  /**
+   * Prolongs leases. `abort`: the run is stopping, end and report. `lost`: end, nobody wants the result; also what the key
+   * is not for, so that one such task does not cost the program its others.
+   */
+  heartbeat(
+    request: Program & { readonly tasks: readonly string[] },
+  ): Promise<{ readonly abort: readonly string[]; readonly lost: readonly string[] }>
   /** `keep` puts a value that was found good where the log can name it. */
   complete(
     request: TaskName & { readonly output: Json; readonly label?: string },

@@ -63,7 +63,13 @@ export interface Api extends Service {
   readonly submit: Submit
 }
 
-const ANONYMOUS: Principal = { workspace: '', actor: 'anonymous', role: 'viewer', keyId: null }
+const ANONYMOUS: Principal = {
+  workspace: '',
+  actor: 'anonymous',
+  role: 'viewer',
+  taskTypes: null,
+  keyId: null,
+}
 
 export function createApi(parts: ApiParts): Api {
   const { settings, store, transport, clock, log, graphs, nodeTypes } = parts

@@ -50,7 +50,13 @@ export class Keys {
         `The API key \`${key.name}\` has the role \`${key.role}\`, which cannot call this API.`,
       )
     const found = {
-      principal: { workspace: key.workspace, actor: `key:${key.name}`, role, keyId: key.id },
+      principal: {
+        workspace: key.workspace,
+        actor: `key:${key.name}`,
+        role,
+        taskTypes: key.taskTypes,
+        keyId: key.id,
+      },
       expiresAt: key.expiresAt,
       until: this.#clock.monotonic() + KEY_CACHE_MS,
     }

@@ -12,6 +12,8 @@ export interface Principal {
   /** How the log names who acts: `key:<name>`. */
   readonly actor: string
   readonly role: Role | typeof WORKER_ROLE
+  /** The task types that a worker's key is for; `null`: all. */
+  readonly taskTypes: readonly string[] | null
   /** Id of the key that calls; `null` for calls that need none. */
   readonly keyId: string | null
 }

@@ -24,10 +24,14 @@ export function keysCommand(context: CliContext): Command {
       '-r, --role <role>',
       'viewer, operator, editor, admin, or worker (performs tasks, reads nothing)',
     )
+    .option(
+      '-t, --types <types>',
+      'for the role worker: the task types that it is for, as in a,b; all unless given',
+    )
     .option('-e, --expires-in <duration>', 'how long it is valid, such as 90d; for ever unless given')
     .addHelpText(
       'after',
-      '\nExamples:\n  weft keys create ci --role operator --expires-in 90d\n  weft keys create dashboard --role viewer --json',
+      '\nExamples:\n  weft keys create ci --role operator --expires-in 90d\n  weft keys create dashboard --role viewer --json\n  weft keys create resizer --role worker --types image.resize,image.crop',
     )
     .action(action(context, create))
   keys
@@ -52,6 +56,7 @@ async function list(session: Session): Promise<number> {
     { text: item.id },
     { text: plain(item.name) },
     { text: item.role, colour: 'cyan' },
+    { text: (item.taskTypes ?? []).join(',') },
     { text: `${durationText(now - item.createdAt)} ago`, colour: 'dim' },
     expiry(item, now),
   ])
@@ -67,18 +72,21 @@ function expiry({ expiresAt }: ApiKey, now: number): Piece {
 async function create(
   session: Session,
   name: string,
-  options: { role: string; expiresIn?: string },
+  options: { role: string; types?: string; expiresIn?: string },
 ): Promise<number> {
-  const { role, expiresIn } = options
+  const { role, types, expiresIn } = options
+  const taskTypes = types?.split(',').map((type) => type.trim())
   const client = await session.client()
-  const made = await client.call<CreatedApiKey>('POST', '/api/v1/keys', { body: { name, role, expiresIn } })
+  const made = await client.call<CreatedApiKey>('POST', '/api/v1/keys', {
+    body: { name, role, taskTypes, expiresIn },
+  })
   if (session.isJson) {
     session.json(made)
     return 0
   }
   session.line(made.key)
   session.notice(
-    `Key ${made.name} (${made.role}). Keep it now: it is not stored and will not be shown again.`,
+    `Key ${made.name} (${made.role}${made.taskTypes === null ? '' : `, for ${made.taskTypes.join(', ')}`}). Keep it now: it is not stored and will not be shown again.`,
   )
   return 0
 }

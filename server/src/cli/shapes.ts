@@ -140,6 +140,8 @@ export interface ApiKey {
   readonly id: string
   readonly name: string
   readonly role: string
+  /** What a worker's key is for; `null`: all. */
+  readonly taskTypes: readonly string[] | null
   readonly createdAt: number
   readonly expiresAt: number | null
 }

@@ -12,6 +12,7 @@ const SHOWN = {
   id: apiKeys.id,
   name: apiKeys.name,
   role: apiKeys.role,
+  taskTypes: apiKeys.taskTypes,
   createdAt: apiKeys.createdAt,
   expiresAt: apiKeys.expiresAt,
 }
@@ -26,10 +27,13 @@ export function openKeys({ tables }: Database, clock: Clock): Store['keys'] {
       await tables
         .insert(apiKeys)
         .values({ id: clock.id(), workspace, hash, name, role, createdAt: at })
-        .onConflictDoUpdate({ target: apiKeys.hash, set: { workspace, name, role, expiresAt: null } })
+        .onConflictDoUpdate({
+          target: apiKeys.hash,
+          set: { workspace, name, role, expiresAt: null, taskTypes: null },
+        })
     },
 
-    async create({ workspace, hash, name, role, expiresAt, at }) {
+    async create({ workspace, hash, name, role, taskTypes, expiresAt, at }) {
       return tables.transaction(async (transaction) => {
         // The workspace's row is the lock under which its names are unique.
         await transaction
@@ -45,7 +49,16 @@ export function openKeys({ tables }: Database, clock: Clock): Store['keys'] {
         if (taken) return null
         const [row] = await transaction
           .insert(apiKeys)
-          .values({ id: clock.id(), workspace, hash, name, role, createdAt: at, expiresAt })
+          .values({
+            id: clock.id(),
+            workspace,
+            hash,
+            name,
+            role,
+            taskTypes: taskTypes === null ? null : [...taskTypes],
+            createdAt: at,
+            expiresAt,
+          })
           .returning(SHOWN)
         return row ?? null
       })
@@ -77,6 +90,7 @@ export function openKeys({ tables }: Database, clock: Clock): Store['keys'] {
           workspace: apiKeys.workspace,
           name: apiKeys.name,
           role: apiKeys.role,
+          taskTypes: apiKeys.taskTypes,
           expiresAt: apiKeys.expiresAt,
         })
         .from(apiKeys)

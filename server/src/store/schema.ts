@@ -63,6 +63,8 @@ export const apiKeys = pgTable(
     role: text('role').notNull(),
     createdAt: milliseconds('created_at').notNull(),
     expiresAt: milliseconds('expires_at'),
+    /** What a key of the role `worker` is for; null: all. */
+    taskTypes: text('task_types').array(),
   },
   (table) => [uniqueIndex('api_keys_by_hash').on(table.hash)],
 )

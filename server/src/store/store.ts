@@ -269,6 +269,8 @@ export interface KeyRow {
   readonly id: string
   readonly name: string
   readonly role: string
+  /** What a key of the role `worker` is for; `null`: all. */
+  readonly taskTypes: readonly string[] | null
   readonly createdAt: number
   readonly expiresAt: number | null
 }
@@ -511,6 +513,7 @@ export interface Store {
       hash: string
       name: string
       role: string
+      taskTypes: readonly string[] | null
       expiresAt: number | null
       at: number
     }): Promise<KeyRow | null>
@@ -522,9 +525,7 @@ export interface Store {
     }): Promise<{ items: KeyRow[]; nextCursor: string | null }>
     /** Forgets the key and answers its hash; `null` when there is none. */
     revoke(request: { workspace: string; id: string }): Promise<string | null>
-    find(
-      hash: string,
-    ): Promise<{ id: string; workspace: string; name: string; role: string; expiresAt: number | null } | null>
+    find(hash: string): Promise<(Omit<KeyRow, 'createdAt'> & { readonly workspace: string }) | null>
   }
   readonly idempotency: {
     /** For every POST that creates something but a run (which carries its own): remembers the answer. */

@@ -12,7 +12,14 @@
 import { CONTROL_TYPES, checkAgainstSchema, type NodeTypeInfo, nearestName, type Task } from '@weft/engine'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
-import { type ClaimedTask, type ExternalTasks, TaskRefused } from '../external-tasks.ts'
+import {
+  type ClaimedTask,
+  type ExternalTasks,
+  isAllowed,
+  requireAllowed,
+  type TaskName,
+  TaskRefused,
+} from '../external-tasks.ts'
 import type { Log } from '../log.ts'
 import { NodeError, nodeError } from '../nodes/errors.ts'
 import type { NodeRegistry } from '../nodes/registry.ts'
@@ -177,9 +184,11 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
   }
 
   /** The task, if the lane agrees that this program has it. Nothing when the program has reported it before. */
-  async function find(worker: string, taskId: string): Promise<Held | null> {
+  async function find(name: TaskName): Promise<Held | null> {
+    const { worker, task: taskId } = name
     const entry = await entryOf(worker, taskId)
     if (entry !== null) {
+      requireAllowed([entry.task.type], name)
       const { lost } = await tasks.heartbeat(worker, [entry.task])
       if (lost.length === 0 && held.get(taskId) === entry) return entry
       if (lost.length > 0) drop(entry)
@@ -191,10 +200,10 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     )
   }
 
-  async function findOpen(worker: string, taskId: string): Promise<Held> {
-    const entry = await find(worker, taskId)
+  async function findOpen(name: TaskName): Promise<Held> {
+    const entry = await find(name)
     if (entry !== null) return entry
-    throw new TaskRefused('task_lost', `The task \`${taskId}\` was reported before. Claim the next one.`)
+    throw new TaskRefused('task_lost', `The task \`${name.task}\` was reported before. Claim the next one.`)
   }
 
   /** `null` when the attempt has failed before it began; that was reported. */
@@ -279,7 +288,11 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     leaseMs,
     workspace,
 
-    async register(infos) {
+    async register(infos, allowed) {
+      requireAllowed(
+        infos.map(({ type }) => type),
+        { allowed },
+      )
       for (const { type } of infos) {
         if (parts.registry.get(type) === undefined && !(CONTROL_TYPES as readonly string[]).includes(type))
           continue
@@ -291,7 +304,8 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       await types.add(infos)
     },
 
-    async claim({ worker, types: names, max, signal }) {
+    async claim({ worker, allowed, types: names, max, signal }) {
+      requireAllowed(names, { allowed })
       checkTypes(names)
       const marks = names.map((type) => markOf(worker, type))
       for (const mark of marks) mark.waiting++
@@ -311,9 +325,13 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       }
     },
 
-    async heartbeat({ worker, tasks: ids }) {
+    async heartbeat({ worker, allowed, tasks: ids }) {
       await adopt(worker, ids)
-      const entries = ids.map((id) => held.get(id)).filter((entry) => entry?.worker === worker) as Held[]
+      const own = (id: string): Held | undefined => {
+        const entry = held.get(id)
+        return entry?.worker === worker && isAllowed(entry.task.type, { allowed }) ? entry : undefined
+      }
+      const entries = ids.map(own).filter((entry) => entry !== undefined)
       const answer = await tasks.heartbeat(
         worker,
         entries.map(({ task }) => task),
@@ -324,11 +342,12 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
         else if (held.get(entry.task.id) === entry) heard(entry)
         touch(markOf(worker, entry.task.type))
       }
-      return { abort: answer.abort, lost: ids.filter((id) => held.get(id)?.worker !== worker) }
+      return { abort: answer.abort, lost: ids.filter((id) => own(id) === undefined) }
     },
 
-    async complete({ worker, task: taskId, output, label }, keep) {
-      const entry = await find(worker, taskId)
+    async complete({ output, label, ...name }, keep) {
+      const { worker, task: taskId } = name
+      const entry = await find(name)
       if (entry === null) return
       const { info, task } = entry
       const checked = info.output === undefined ? null : checkAgainstSchema(info.output, output)
@@ -347,26 +366,26 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
         throw new TaskRefused('invalid_output', error.message)
       }
       // Its time may have run out while the value was stored.
-      if (held.get(task.id) !== entry && (await find(worker, taskId)) === null) return
+      if (held.get(task.id) !== entry && (await find(name)) === null) return
       ended.set(taskId, worker)
       await report(task, signal)
       drop(entry)
     },
 
-    async fail({ worker, task: taskId, error }) {
-      const entry = await find(worker, taskId)
+    async fail({ error, ...name }) {
+      const entry = await find(name)
       if (entry === null) return
-      ended.set(taskId, worker)
+      ended.set(name.task, name.worker)
       await fail(entry, new NodeError(error.code, error.message, error))
     },
 
-    async recorded({ worker, task: taskId, name }) {
-      const { runId, key, round } = (await findOpen(worker, taskId)).task
+    async recorded({ name, ...of }) {
+      const { runId, key, round } = (await findOpen(of)).task
       return persistently(clock, () => store.records.get({ runId, key, round, name }))
     },
 
-    async record({ worker, task: taskId, name, value }) {
-      const { runId, key, round, attempt } = (await findOpen(worker, taskId)).task
+    async record({ name, value, ...of }) {
+      const { runId, key, round, attempt } = (await findOpen(of)).task
       const at = clock.now()
       const written = await persistently(clock, () =>
         store.records.once({ runId, key, round, attempt, name, value, at }),

@@ -19,6 +19,7 @@ test('a key is shown once, works with its role, and is listed without its secret
     id: body.id,
     name: 'ci',
     role: 'operator',
+    taskTypes: null,
     createdAt: body.createdAt,
     expiresAt: null,
   })
@@ -27,6 +28,14 @@ test('a key is shown once, works with its role, and is listed without its secret
   // What the store holds finds the key only for one who has it.
   expect(await world.store.keys.find(body.key)).toBeNull()
   expect(await world.store.keys.find(hashApiKey(body.key))).toMatchObject({ id: body.id })
+})
+
+test('a worker’s key says which task types it is for', async () => {
+  const world = await apiWorld({ coordinator: false })
+  const taskTypes = ['image.resize', 'act']
+  const asked = { name: 'resizer', role: 'worker', taskTypes: [...taskTypes, 'act'] }
+  expect((await world.post('/api/v1/keys', asked)).body.taskTypes).toEqual(taskTypes)
+  expect((await world.get('/api/v1/keys')).body.items[0]).toMatchObject({ name: 'resizer', taskTypes })
 })
 
 test('a revoked key is refused at once, although it was used a moment before', async () => {
@@ -101,6 +110,9 @@ test.each([
   [{ name: 'ci', role: 'viewer', expiresIn: 'soon' }, '/expiresIn'],
   [{ name: 'ci', role: 'viewer', expiresIn: '4000d' }, '/expiresIn'],
   [{ name: 'ci', role: 'viewer', expiresIn: 0 }, '/expiresIn'],
+  [{ name: 'ci', role: 'admin', taskTypes: ['act'] }, '/taskTypes'],
+  [{ name: 'ci', role: 'worker', taskTypes: [] }, '/taskTypes'],
+  [{ name: 'ci', role: 'worker', taskTypes: ['No'] }, '/taskTypes/0'],
 ])('%j makes no key', async (asked, pointer) => {
   const world = await apiWorld({ coordinator: false })
   const { status, body } = await world.post('/api/v1/keys', asked)

@@ -318,6 +318,64 @@ describe('what is refused', () => {
     expect(statuses).toEqual([401, 403, 403])
   })
 
+  describe('by a key that is limited to task types', () => {
+    async function keyFor(world: ApiWorld, more: JsonObject): Promise<{ id: string; key: string }> {
+      const { status, body } = await world.post('/api/v1/keys', { name: 'resizer', role: 'worker', ...more })
+      expect(status).toBe(201)
+      return body
+    }
+
+    test('types that it is not for, before anything is claimed or registered', async () => {
+      const { world, program } = await programWorld()
+      await program.register({ type: 'image.crop' })
+      const { key } = await keyFor(world, { taskTypes: ['image.resize', 'image.rotate'] })
+      const ask = (path: string, body: JsonObject) => world.post(`/api/v1${path}`, body, { key })
+      const refused = [
+        await ask('/tasks/claim', { worker: WORKER, types: ['image.crop'] }),
+        await ask('/tasks/claim', { worker: WORKER, types: ['image.resize', 'image.crop'] }),
+        await ask('/node-types', { types: [RESIZE, { type: 'image.crop', effect: 'pure' }] }),
+      ]
+      for (const { status, body } of refused) {
+        expect([status, body.code]).toEqual([403, 'forbidden'])
+        expect(body.detail).toContain('`image.resize`, `image.rotate`, and `image.crop` is not among them')
+      }
+      const { items } = (await world.get('/api/v1/node-types')).body
+      expect(items.find(({ type }: { type: string }) => type === 'image.crop').effect).toBe('write')
+
+      expect((await ask('/node-types', { types: [RESIZE] })).status).toBe(200)
+      const id = await startRun(world)
+      const claimed = await ask('/tasks/claim', { worker: WORKER, types: ['image.resize'] })
+      const task = claimed.body.tasks[0].id
+      expect((await ask('/tasks/heartbeat', { worker: WORKER, tasks: [task] })).body.lost).toEqual([])
+      const told = await ask('/tasks/complete', { worker: WORKER, task, output: { bytes: 1 } })
+      expect(told.status).toBe(200)
+      await world.ended(id)
+    })
+
+    test('tasks of other types that a key of its name held before', async () => {
+      const { world, program } = await programWorld()
+      await program.register({ type: 'image.crop' })
+      await world.run({ crop: { type: 'image.crop' } })
+      const before = await keyFor(world, {})
+      const claim = { worker: WORKER, types: ['image.crop'] }
+      const [task] = (await world.post('/api/v1/tasks/claim', claim, { key: before.key })).body.tasks
+      await world.ask('DELETE', `/api/v1/keys/${before.id}`)
+      const { key } = await keyFor(world, { taskTypes: ['image.resize'] })
+      const ask = (path: string, body: JsonObject) =>
+        world.post(`/api/v1/tasks/${path}`, { worker: WORKER, ...body }, { key })
+      for (const { status, body } of [
+        await ask('complete', { task: task.id, output: 1 }),
+        await ask('fail', { task: task.id, error: { message: 'no' } }),
+        await ask('record', { task: task.id, name: 'a', value: 1 }),
+        await ask('record', { task: task.id, name: 'a' }),
+      ]) {
+        expect([status, body.code]).toEqual([403, 'forbidden'])
+        expect(body.detail).toContain('limited to tasks of `image.resize`')
+      }
+      expect((await ask('heartbeat', { tasks: [task.id] })).body).toEqual({ abort: [], lost: [task.id] })
+    })
+  })
+
   test('a worker’s key reads nothing', async () => {
     const { world } = await programWorld()
     expect((await world.get('/runs', { key: await world.key('worker') })).status).toBe(403)

@@ -15,7 +15,7 @@ export function keyHandlers(parts: HandlerParts): Handlers<'createKey' | 'listKe
   const { store, clock, keys } = parts
   return {
     async createKey({ principal, body }) {
-      const { name, role, expiresIn } = body
+      const { name, role, expiresIn, taskTypes } = body
       const secret = `weft_${clock.token(KEY_BYTES)}`
       const at = clock.now()
       const made = await store.keys.create({
@@ -23,6 +23,7 @@ export function keyHandlers(parts: HandlerParts): Handlers<'createKey' | 'listKe
         hash: hashApiKey(secret),
         name,
         role,
+        taskTypes: taskTypes === undefined ? null : [...new Set(taskTypes)],
         expiresAt: expiresIn === undefined ? null : at + expiresIn,
         at,
       })

@@ -1,7 +1,7 @@
 /** What programs outside say about tasks: claim, heartbeat, complete, fail, record; and the node types that they bring. */
 import { checkAgainstSchema, type Json, type JsonObject, type NodeTypeInfo, type Problem } from '@weft/engine'
 import type { ExternalTasks } from '../../external-tasks.ts'
-import { TaskRefused } from '../../external-tasks.ts'
+import { type Program, TaskRefused } from '../../external-tasks.ts'
 import type { Call, Handlers, Principal } from '../call.ts'
 import { ApiError, summarise } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
@@ -27,7 +27,7 @@ export function taskHandlers(
           `${summarise(problems, 'The request')} Nothing was registered.`,
           { problems },
         )
-      await refusing(tasks.register(types))
+      await refusing(tasks.register(types, principal.taskTypes))
       return { status: 200, body: { types: types.map(({ type }) => type) } }
     },
 
@@ -39,7 +39,7 @@ export function taskHandlers(
       const signal = AbortSignal.any([wait.signal, gone(), parts.stopping])
       try {
         const claimed = await refusing(
-          tasks.claim({ worker: workerOf(principal, body.worker), types: [...new Set(types)], max, signal }),
+          tasks.claim({ ...programOf(principal, body), types: [...new Set(types)], max, signal }),
         )
         return { status: 200, body: { leaseMs: tasks.leaseMs, tasks: claimed } }
       } finally {
@@ -49,7 +49,7 @@ export function taskHandlers(
 
     async heartbeatTasks({ principal, body }) {
       requireWorkspace(tasks, principal)
-      const request = { worker: workerOf(principal, body.worker), tasks: body.tasks }
+      const request = { ...programOf(principal, body), tasks: body.tasks }
       return { status: 200, body: await refusing(tasks.heartbeat(request)) }
     },
 
@@ -101,11 +101,14 @@ export function taskHandlers(
 }
 
 /** Two keys may use one worker name: it means a worker of each. */
-const workerOf = (principal: Principal, worker: string): string => `${principal.actor}/${worker}`
+const programOf = ({ actor, taskTypes }: Principal, { worker }: { worker: string }): Program => ({
+  worker: `${actor}/${worker}`,
+  allowed: taskTypes,
+})
 
 function taskOf(tasks: ExternalTasks, principal: Principal, named: { worker: string; task: string }) {
   requireWorkspace(tasks, principal)
-  return { worker: workerOf(principal, named.worker), task: named.task }
+  return { ...programOf(principal, named), task: named.task }
 }
 
 function requireWorkspace(tasks: ExternalTasks, { workspace }: Principal): void {

@@ -1,6 +1,6 @@
 /** The shapes of what programs outside say about tasks, of the node types that they bring, of live workers and queues. */
 import { z } from 'zod'
-import { json, time } from './vocabulary.ts'
+import { json, taskType, time } from './vocabulary.ts'
 
 const taskRetry = z.strictObject({
   attempts: z.number().int().min(1).max(100).default(3),
@@ -14,11 +14,6 @@ const NO_RETRY = { attempts: 1, delayMs: 0, factor: 1, maxDelayMs: 0 }
 const jsonObject = z.record(z.string(), json)
 
 const typeLabel = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'a label is like `not_found`')
-
-const taskType = z
-  .string()
-  .max(200)
-  .regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/, 'a node type is named like `resize` or `image.resize`')
 
 /** A node type that a program outside performs; what is left out has the default of a type made with `defineNode`. */
 export const nodeTypesBody = z.strictObject({
@@ -92,7 +87,9 @@ export const heartbeatBody = z.strictObject({
 
 export const heartbeat = z.object({
   abort: z.array(z.string()).describe('their runs are stopping: end, and report how it ended'),
-  lost: z.array(z.string()).describe('not held any more: end, and report nothing'),
+  lost: z
+    .array(z.string())
+    .describe('not held any more, or of a type that the key is not for: end, and report nothing'),
 })
 
 export const completeBody = z.strictObject({

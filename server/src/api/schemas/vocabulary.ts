@@ -129,6 +129,11 @@ export const sourceText = z
     'holds a NUL character or half of a surrogate pair; in YAML and JSON both are written as escapes',
   )
 
+export const taskType = z
+  .string()
+  .max(200)
+  .regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/, 'a node type is named like `resize` or `image.resize`')
+
 export const pageQuery = z.strictObject({ cursor, limit })
 
 export const bulkPage = {
