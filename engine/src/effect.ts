@@ -59,6 +59,14 @@ export type Effect =
       readonly item?: ItemValue
       readonly index?: number
     }
+  /** A wait for a message is open: the messages that are kept for whoever comes are to be held against it. */
+  | {
+      readonly kind: 'listen'
+      readonly waitId: string
+      readonly name: string
+      readonly correlationKey?: string
+      readonly match?: string
+    }
   /** Tell a child that the parent is stopping. */
   | { readonly kind: 'cancel_child'; readonly childId: string }
   /**

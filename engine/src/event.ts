@@ -134,7 +134,15 @@ export type RunEvent =
       readonly worker?: string
     })
   /** One round of a `repeat` is over and the next starts at `nextAt`. */
-  | (StepBase & { readonly type: 'step.repeated'; readonly output: Json; readonly nextAt: number })
+  | (StepBase & {
+      readonly type: 'step.repeated'
+      readonly output: Json
+      readonly nextAt: number
+      /** How the wait of the round ended, who ended it, and with which message. */
+      readonly label?: string
+      readonly actor?: string
+      readonly messageId?: string
+    })
   | (StepBase & {
       readonly type: 'step.completed'
       readonly attempt: number

@@ -269,6 +269,8 @@ function repeat(
   const unit = unitOf(state, event.key)
   const node = nodeOf(state.graph, event.key)
   const step = stepOf(state, event.key)
+  closeWait(state, unit, event.label ?? 'completed', event, touched)
+  if (event.messageId) takeMessage(state, event.messageId)
   step.output = event.output
   step.round = event.round + 1
   step.attempts = 0
@@ -296,11 +298,7 @@ function settle(state: RunState, event: Settled, touched: Touched): void {
     event,
     touched,
   )
-  if (event.type === 'step.completed' && event.messageId) {
-    state.messageIds.add(event.messageId)
-    const buffered = state.messages.findIndex((message) => message.id === event.messageId)
-    if (buffered >= 0) state.messages.splice(buffered, 1)
-  }
+  if (event.type === 'step.completed' && event.messageId) takeMessage(state, event.messageId)
   step.startedAt ??= event.startedAt ?? null
   step.worker = event.worker ?? step.worker
   if (event.type === 'step.completed') state.warnings.push(...(event.warnings ?? []))
@@ -390,6 +388,13 @@ function settleStep(state: RunState, step: StepState, status: StepState['status'
   step.status = status
   step.settledAt = at
   state.live.delete(step.id)
+}
+
+/** A wait has the message: it counts no more, and leaves the buffer. */
+function takeMessage(state: RunState, messageId: string): void {
+  state.messageIds.add(messageId)
+  const buffered = state.messages.findIndex(({ id }) => id === messageId)
+  if (buffered >= 0) state.messages.splice(buffered, 1)
 }
 
 /** Remembers how a wait of a person or a message ended; timers and children are nobody's business but the run's. */

@@ -1,5 +1,7 @@
 /** The public surface of the engine. */
-export { compile, compileMatch } from './compile.ts'
+
+export { matchHolds } from './compile/match.ts'
+export { compile } from './compile.ts'
 export { CONTROL_NODE_TYPES } from './control-types.ts'
 export { type PatchedFork, patchFork } from './decide/forking.ts'
 export { checkPatch } from './decide/patching.ts'

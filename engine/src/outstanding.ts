@@ -46,6 +46,10 @@ function effectsOfUnit(state: RunState, unit: Unit, now: number): Effect[] {
     case 'working':
       return [dispatch(state, unit, node)]
     case 'waiting': {
+      if (activity.wait.kind === 'message') {
+        const { kind: _, ...wanted } = activity.wait
+        return [{ kind: 'listen', waitId: activity.waitId, ...wanted }]
+      }
       if (activity.wait.kind !== 'child') return []
       const { childId, workflow, input } = activity.wait
       const item = itemOf(state, id, index)

@@ -63,6 +63,11 @@ export type Command =
       readonly data: Json
       /** How long it is kept when no wait is open, in milliseconds. */
       readonly ttlMs: number
+      /**
+       * Of a message sent by correlation: the waits of this run that it fits. Those that are still open take it; a run in
+       * which none is refuses it and keeps nothing, since another run may be waiting for it.
+       */
+      readonly waitIds?: readonly string[]
     }
   | {
       readonly kind: 'patch'

@@ -89,6 +89,8 @@ export const RUN_CODES: Codes = {
 
 export const COMMAND_CODES: Codes = {
   already_decided: 'Somebody has decided this approval; who and how is with it.',
+  wait_closed:
+    'What waited for a message by correlation has ended in this run; the message is kept for whoever waits next.',
   approval_closed: 'The run ended before the approval was decided.',
   approval_timeout: 'The approval ended by its timeout.',
   invalid_form: 'The data of a decision does not fit the approval’s form.',

@@ -1,6 +1,6 @@
 /**
  * What is done now and then, whoever else is idle: finished runs go after their time (with their events and records),
- * blobs that nothing refers to, answers kept for idempotency keys; and the clock follows the database's (R12).
+ * messages that nobody took in time, blobs that nothing refers to, answers kept for idempotency keys; and the clock follows the database's (R12).
  */
 import type { SystemClock } from './clock.ts'
 import type { Log } from './log.ts'
@@ -11,12 +11,14 @@ const EVERY_MS = 10 * 60_000
 /** Rows of one statement: small enough to stay out of everybody's way. */
 const BATCH = 500
 const BLOBS_KEPT_MS = 24 * 3_600_000
+/** Longer than its own time a message is remembered by its id, so that it counts once. */
+const MESSAGES_REMEMBERED_MS = 24 * 3_600_000
 const ANSWERS_KEPT_MS = 7 * 24 * 3_600_000
 /** A smaller offset is the time that the question itself took. */
 const MIN_OFFSET_MS = 100
 
 export interface UpkeepParts {
-  readonly store: Pick<Store, 'runs' | 'blobs' | 'idempotency' | 'describe'>
+  readonly store: Pick<Store, 'runs' | 'blobs' | 'messages' | 'idempotency' | 'describe'>
   readonly clock: SystemClock
   readonly log: Log
   /** How long finished runs are kept; `null`: for ever. */
@@ -55,6 +57,7 @@ export function createUpkeep({ store, clock, log: parent, retentionMs, isCleanin
           ? 0
           : await all(() => store.runs.expire({ before: now - retentionMs, limit: BATCH }))
       const blobs = await all(() => store.blobs.collect({ before: now - BLOBS_KEPT_MS, limit: BATCH }))
+      await all(() => store.messages.expire({ before: now - MESSAGES_REMEMBERED_MS, limit: BATCH }))
       await store.idempotency.expire({ before: now - ANSWERS_KEPT_MS })
       if (runs + blobs > 0) log.info({ runs, blobs }, `${runs} finished runs and ${blobs} blobs were removed`)
     } catch (error) {

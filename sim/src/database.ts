@@ -84,6 +84,7 @@ export function connectStore(parts: DatabaseParts, process: SimProcess): RunStor
       },
     } satisfies RunStore['runs']),
     inbox: connected('inbox', twin.inbox),
+    messages: connected('messages', twin.messages),
     graphs: connected('graphs', twin.graphs),
     workflows: connected('workflows', twin.workflows),
     approvals: connected('approvals', twin.approvals),

@@ -6,6 +6,7 @@
 import type { Clock } from '../../server/src/clock.ts'
 import type { RunStore } from '../../server/src/store/store.ts'
 import { openCoordinators } from './store/coordinators.ts'
+import { openMessages } from './store/messages.ts'
 import {
   openApprovals,
   openBlobs,
@@ -33,6 +34,7 @@ export function twinStore(
   return {
     runs: openRuns(tables, clock),
     inbox: openInbox(tables, clock),
+    messages: openMessages(tables, clock),
     graphs: openGraphs(tables),
     workflows: openWorkflows(tables),
     approvals: openApprovals(tables),

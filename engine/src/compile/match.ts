@@ -1,5 +1,6 @@
 /** `match` of a `wait` node: a condition over a message, which sees nothing of the run. */
-import { type CompiledExpression, compileBare } from '../expression/index.ts'
+import { type CompiledExpression, compileBare, evaluate } from '../expression/index.ts'
+import type { Json } from '../json.ts'
 
 /** In it `input` is the data of the message. */
 export function compileMatch(source: string): CompiledExpression {
@@ -16,4 +17,12 @@ export function compileMatch(source: string): CompiledExpression {
       length,
     })),
   }
+}
+
+/** Whether the condition holds for this data. A message that it cannot read is not the one that is waited for. */
+export function matchHolds(source: string, data: Json, now: number): boolean {
+  const compiled = compileMatch(source)
+  if (!compiled.ok) return false
+  const result = evaluate(compiled.expression, { input: data }, { now })
+  return result.ok && result.value === true
 }

@@ -189,6 +189,7 @@ function notOpen(state: RunState, waitId: string): Verdict {
 function receive(draft: Draft, command: Of<'message'>, actor: string): Verdict {
   const { state } = draft
   if (state.messageIds.has(command.messageId)) return { accepted: true, detail: { duplicate: true } }
+  if (command.waitIds) return receiveByWaits(draft, command, command.waitIds, actor)
   if (isFinished(state)) return finishedAs(state)
   if (state.phase.kind === 'stopping') return stoppingRefusal('and takes no more messages.')
   const message = { name: command.name, correlationKey: command.correlationKey ?? null, data: command.data }
@@ -210,6 +211,26 @@ function receive(draft: Draft, command: Of<'message'>, actor: string): Verdict {
     expiresAt: draft.now + command.ttlMs,
   })
   return { accepted: true, detail: { kept: true } }
+}
+
+/** Whoever looked the waits up has held the message against them; what is left to see is which are open. */
+function receiveByWaits(
+  draft: Draft,
+  command: Of<'message'>,
+  waitIds: readonly string[],
+  actor: string,
+): Verdict {
+  const taken: string[] = []
+  for (const waitId of waitIds) {
+    const key = draft.state.waits.get(waitId)
+    const unit = key === undefined ? null : findUnit(draft.state, key)
+    if (unit?.activity.phase !== 'waiting' || unit.activity.wait.kind !== 'message') continue
+    complete(draft, unit, { output: command.data, label: 'received', actor, messageId: command.messageId })
+    taken.push(unit.key)
+  }
+  return taken.length > 0
+    ? { accepted: true, detail: { steps: taken } }
+    : refused('wait_closed', 'What waited for this message has ended; it is kept for whoever waits next.')
 }
 
 function childFinished(draft: Draft, command: Of<'child_finished'>): Verdict {

@@ -2,10 +2,9 @@
  * A unit begins: its own `when`, the list of its `forEach`, and everything that control nodes do themselves. After it no
  * unit is `entering`: each is owed to a worker, waits for something named, or is settled.
  */
-import { compileMatch } from '../compile.ts'
+import { matchHolds } from '../compile/match.ts'
 import { parseDuration, parseTime } from '../duration.ts'
 import type { WaitSpec } from '../event.ts'
-import { evaluate } from '../expression/index.ts'
 import type { GraphNode } from '../graph.ts'
 import { childRunId } from '../identity.ts'
 import type { Json, JsonObject } from '../json.ts'
@@ -13,7 +12,7 @@ import type { ControlType } from '../node-type.ts'
 import { nodeOf, stepOf } from '../routing.ts'
 import { type BufferedMessage, holdsRoute, parseKey, type Unit } from '../run.ts'
 import { findUnit } from '../unit.ts'
-import { type Draft, emit, offload, StepFault } from './draft.ts'
+import { type Draft, emit, offload, resolve, StepFault } from './draft.ts'
 import { conditionOf, rendered, warning } from './scope.ts'
 import { complete, fail, itemsOf, joinItems, routeOf, stop } from './settle.ts'
 
@@ -149,11 +148,17 @@ export function takes(
   if (wait.name !== message.name) return false
   if (wait.correlationKey !== undefined && wait.correlationKey !== message.correlationKey) return false
   if (wait.match === undefined) return true
-  const compiled = compileMatch(wait.match)
-  if (!compiled.ok) return false
-  // A message that the condition cannot read is not the one that is waited for.
-  const result = evaluate(compiled.expression, { input: message.data }, { now: draft.now })
-  return result.ok && result.value === true
+  return matchHolds(wait.match, readable(draft, message.data), draft.now)
+}
+
+/** The data behind a blob; what is too large for an expression to read stays a reference, which no condition fits. */
+function readable(draft: Draft, data: Json): Json {
+  try {
+    return resolve(draft, data)
+  } catch (fault) {
+    if (fault instanceof StepFault) return data
+    throw fault
+  }
 }
 
 function child(draft: Draft, unit: Unit, node: GraphNode): void {

@@ -115,7 +115,12 @@ export function complete(draft: Draft, unit: Unit, completion: Completion): void
     joinItems(draft, stepOf(draft.state, id), node)
     return
   }
-  if (node.repeat && draft.state.phase.kind !== 'stopping' && repeats(draft, unit, node, output)) return
+  if (
+    node.repeat &&
+    draft.state.phase.kind !== 'stopping' &&
+    repeats(draft, unit, node, { ...completion, output })
+  )
+    return
   if (holdsRoute(draft.state, id)) {
     emit(draft, { ...base, type: 'step.completed' })
     return
@@ -168,8 +173,9 @@ function stopIfRejected(draft: Draft, node: GraphNode, label: string | undefined
 }
 
 /** Whether another round of a `repeat` begins. Throws the step's fault when the rounds are used up. */
-function repeats(draft: Draft, unit: Unit, node: GraphNode, output: Json): boolean {
+function repeats(draft: Draft, unit: Unit, node: GraphNode, completion: Completion): boolean {
   const { repeat } = node
+  const { output, label, actor, messageId } = completion
   if (!repeat) return false
   try {
     if (repeat.until) {
@@ -185,6 +191,9 @@ function repeats(draft: Draft, unit: Unit, node: GraphNode, output: Json): boole
         round: unit.round,
         output,
         nextAt: draft.now + repeat.delayMs,
+        ...(label === undefined ? {} : { label }),
+        ...(actor === undefined ? {} : { actor }),
+        ...(messageId === undefined ? {} : { messageId }),
       })
       return true
     }

@@ -93,6 +93,38 @@ test('a kept message that expired is not taken', () => {
   expect(run.waits()).toEqual(['w:message'])
 })
 
+test('a message by correlation is taken by the waits it names that are open, and by nothing else', () => {
+  const run = new Harness({
+    a: { type: 'wait', with: { message: 'm', timeout: '1h' } },
+    b: { type: 'wait', with: { message: 'm' } },
+    c: { type: 'wait', with: { message: 'm' } },
+  })
+  const listening = ['a', 'b', 'c'].map((key) => ({ kind: 'listen', waitId: run.waitId(key), name: 'm' }))
+  expect(run.effects).toEqual(listening)
+  const message = { kind: 'message', messageId: 'x', name: 'm', data: 1, ttlMs: 1000 } as const
+  run.command({ ...message, waitIds: [run.waitId('a'), run.waitId('b')] })
+  expect(run.verdict).toEqual({ accepted: true, detail: { steps: ['a', 'b'] } })
+  expect(run.waits()).toEqual(['c:message'])
+  run.command({ ...message, messageId: 'y', waitIds: [`${RUN_ID}.1`] })
+  expect(run.verdict).toMatchObject({ accepted: false, code: 'wait_closed' })
+  expect(run.state.messages).toEqual([])
+})
+
+test('each round of a repeated wait closes its wait, takes one message and listens anew', () => {
+  const run = new Harness({
+    w: { type: 'wait', with: { message: 'm' }, repeat: { until: 'steps.w.output.last', maxIterations: 5 } },
+  })
+  const first = run.waitId('w')
+  const send = (messageId: string, last: boolean) =>
+    run.command({ kind: 'message', messageId, name: 'm', data: { last }, ttlMs: 1000 })
+  send('x', false)
+  expect(run.last).toMatchObject({ closed: [{ waitId: first, outcome: 'received' }] })
+  expect(run.effects).toMatchObject([{ kind: 'listen', waitId: run.waitId('w') }])
+  send('x', true)
+  expect(run.verdict).toMatchObject({ detail: { duplicate: true } })
+  send('y', true).expectEnd('completed')
+})
+
 test('while paused nothing is dispatched and no deadline moves; on resume what came due fires', () => {
   const run = new Harness({
     a: { type: 'work' },
@@ -250,6 +282,18 @@ test('a control expression that reads a blob names it, and is asked again with i
   })
   huge.complete('a', { ...reference, bytes: 2_000_000 })
   expect(huge.error).toMatchObject({ code: 'expression_input_too_large' })
+})
+
+test('a condition on a message reads data that lies in a blob', () => {
+  const big: Json = { rows: ['x'.repeat(40_000)], amount: 5 }
+  const text = JSON.stringify(big)
+  const data = { $blob: hashText(text), bytes: text.length, contentType: 'application/json' }
+  const run = new Harness({ w: { type: 'wait', with: { message: 'm', match: 'input.amount > 4' } } })
+  const message = { kind: 'message', messageId: 'x', name: 'm', data, ttlMs: 1000 } as const
+  run.command(message)
+  expect(run.last).toEqual({ kind: 'needs_blobs', hashes: [data.$blob] })
+  run.blobs.set(data.$blob, big)
+  run.command(message).expectEnd('completed')
 })
 
 test('a large value that the engine makes leaves the log as a blob', () => {

@@ -89,6 +89,8 @@ export class World {
   decisions = 0
   commands = 0
   readonly answered = new Set<string>()
+  /** Waits for a message against which the kept ones were held since the last crash. */
+  readonly listened = new Set<string>()
   readonly graphs = new Map<string, Graph>()
 
   constructor(
@@ -335,18 +337,36 @@ export class World {
         }
         if (token.waitsFor === 'message' && token.subject) {
           const messageId = `m${++this.commands}`
+          // Every other one is sent by correlation: to the waits that are open now.
+          const waitIds = this.commands % 2 === 0 ? { waitIds: this.waitsFor(run, token.subject) } : {}
           this.command(run.id, {
             kind: 'message',
             messageId,
             name: token.subject,
             data: { v: 60 },
             ttlMs: 60_000,
+            ...waitIds,
           })
           return true
         }
       }
     }
     return false
+  }
+
+  private activity(run: LiveRun, key: string) {
+    const { id, index } = this.engine.parseKey(key)
+    const step = run.state.steps.get(id)
+    return (index === null ? step?.unit : step?.items?.live.get(index))?.activity
+  }
+
+  private waitsFor(run: LiveRun, name: string): string[] {
+    return [...run.state.waits].flatMap(([waitId, key]) => {
+      const activity = this.activity(run, key)
+      const isIt =
+        activity?.phase === 'waiting' && activity.wait.kind === 'message' && activity.wait.name === name
+      return isIt ? [waitId] : []
+    })
   }
 
   /** Time passes until some run wants attention by itself. */
@@ -460,6 +480,7 @@ export class World {
   /** The process dies: volatile things are gone, commands are durable, states are folded from the log (R1, R2, R5). */
   private crash(): void {
     this.lane.clear()
+    this.listened.clear()
     this.signals = this.signals.filter(({ signal }) => signal.kind === 'command')
     for (const run of this.runs.values()) {
       run.state = this.engine.fold(run.id, run.log, this.lookup)
@@ -497,6 +518,7 @@ export class World {
     // Whoever loads or begins a run publishes all that it owes (R5).
     this.publish(run, run.fresh ? this.engine.outstanding(run.state, this.now) : decision.effects)
     run.fresh = false
+    this.checkListening(run)
     if (decision.report) this.command(decision.report.parentId, decision.report.command, decision.report.id)
     if (this.random.chance(0.05)) this.checkFold(run)
   }
@@ -533,6 +555,9 @@ export class World {
           break
         case 'halt':
           this.halt(run, effect)
+          break
+        case 'listen':
+          this.listened.add(effect.waitId)
           break
         case 'unhalt':
           break
@@ -635,6 +660,16 @@ export class World {
     }
     for (const step of run.state.steps.values()) {
       if (step.unit?.activity.phase === 'entering') throw new Violation(`step ${step.id} was left entering`)
+    }
+  }
+
+  /** A message that was kept before its wait opened is found: whoever opens a wait looks, after every load too. */
+  private checkListening(run: LiveRun): void {
+    if (run.state.phase.kind !== 'active') return
+    for (const [waitId, key] of run.state.waits) {
+      const activity = this.activity(run, key)
+      if (activity?.phase !== 'waiting' || activity.wait.kind !== 'message') continue
+      if (!this.listened.has(waitId)) throw new Violation(`R5: nobody looks for what ${waitId} waits for`)
     }
   }
 

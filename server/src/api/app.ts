@@ -38,6 +38,7 @@ import { documentHandlers } from './routes/document.ts'
 import { forkHandlers } from './routes/forks.ts'
 import { keyHandlers } from './routes/keys.ts'
 import { liveHandlers } from './routes/live.ts'
+import { messageHandlers } from './routes/messages.ts'
 import { opsHandlers } from './routes/ops.ts'
 import { patchHandlers } from './routes/patches.ts'
 import { runHandlers } from './routes/runs.ts'
@@ -114,6 +115,7 @@ export function createApi(parts: ApiParts): Api {
       ...opsHandlers(handlerParts),
       ...documentHandlers(handlerParts),
       ...keyHandlers(handlerParts),
+      ...messageHandlers(handlerParts),
       ...liveHandlers({ ...handlerParts, webSockets }),
     },
   )

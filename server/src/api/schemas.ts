@@ -173,14 +173,27 @@ export const retryRunsBody = z.strictObject({
 export const cancelBody = z.strictObject({ reason: z.string().max(2000).optional() }).optional()
 export const emptyBody = z.strictObject({}).optional()
 
-export const messageBody = z.strictObject({
-  name: z.string().min(1).max(200),
-  key: z.string().max(500).optional().describe('correlation key'),
+const ttl = duration(MAX_TTL_MS, '30d')
+const TTL = 'how long it is kept when nothing waits for it yet; 24h by default'
+const message = {
+  name: plain(200).min(1),
+  key: plain(500).optional().describe('correlation key'),
   data: json.optional(),
-  ttl: duration(MAX_TTL_MS, '30d')
+  id: plain(200).min(1).optional().describe('the sender’s id: the same id counts once'),
+}
+export const messageBody = z.strictObject({ ...message, ttl: ttl.optional().describe(TTL) })
+export const correlatedMessageBody = z.strictObject({
+  ...message,
+  ttl: ttl
+    .refine((ms) => ms >= 1_000, 'is shorter than a second; whoever is to take it needs time to look')
     .optional()
-    .describe('how long it is kept when nothing waits for it yet; 24h by default'),
-  id: z.string().min(1).max(200).optional().describe('the sender’s id: the same id counts once'),
+    .describe(TTL),
+})
+export const messagesQuery = z.strictObject({
+  name: plain(200).optional(),
+  key: plain(500).optional(),
+  cursor,
+  limit,
 })
 
 export const decideBody = z.strictObject({
@@ -328,6 +341,27 @@ export const runWhy = z.object({
   ),
   hints: z.array(z.string()),
 })
+
+const messageState = {
+  id: z.string(),
+  status: z
+    .enum(['kept', 'delivered', 'expired'])
+    .describe('`kept` for the first wait that it fits, until `expiresAt`; `delivered` to `runs`'),
+  runs: z
+    .array(z.string())
+    .describe('whom it was given to; a run whose wait has ended meanwhile gives it back'),
+  expiresAt: time,
+}
+export const sentMessage = z.object(messageState)
+export const keptMessage = z.object({
+  ...messageState,
+  name: z.string(),
+  key: z.string().nullable(),
+  data: json,
+  actor: z.string(),
+  createdAt: time,
+})
+export const messagePage = page(keptMessage)
 
 export const verdict = z.object({ commandId: z.string(), accepted: z.literal(true), detail: json.optional() })
 const edgeName = z.object({ from: z.string(), to: z.string() })

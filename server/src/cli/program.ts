@@ -8,12 +8,13 @@ import { doctorCommand } from './doctor.ts'
 import { CliError, EXIT } from './exit.ts'
 import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
+import { messagesCommand, sendCommand } from './messages.ts'
 import { openCommand } from './open.ts'
 import { patchesCommand } from './patches.ts'
 import { queuesCommand } from './queues.ts'
 import { apiCommand } from './raw.ts'
 import { runCommand } from './run.ts'
-import { cancelCommand, logsCommand, recoverCommand, runsCommand, sendCommand, whyCommand } from './runs.ts'
+import { cancelCommand, logsCommand, recoverCommand, runsCommand, whyCommand } from './runs.ts'
 import { devCommand, serveCommand } from './serve.ts'
 import { validateCommand } from './validate.ts'
 import { varsCommand } from './vars.ts'
@@ -66,6 +67,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     workflowsCommand(context),
     patchesCommand(context),
     approvalsCommand(context),
+    messagesCommand(context),
     varsCommand(context),
     keysCommand(context),
     credentialsCommand(context),

@@ -8,12 +8,13 @@ import { action, type CliContext, type Session } from './context.ts'
 import { shortId } from './draw.ts'
 import { CliError, EXIT } from './exit.ts'
 import { forkCommand } from './fork.ts'
+import { sendToRunCommand } from './messages.ts'
 import { durationText, type Piece, plain, table } from './paint.ts'
 import { resolveRun } from './reference.ts'
 import { RUN_ARGUMENT, RUN_REFERENCES, sendToRun } from './run-command.ts'
 import { brief, eventLine } from './sentences.ts'
 import { collect, type Page, type RunDetail, type RunSummary, type RunWhy } from './shapes.ts'
-import { gather, readJson, readLabels } from './values.ts'
+import { gather, readLabels } from './values.ts'
 import { watchRun } from './watch-run.ts'
 
 export function runsCommand(context: CliContext): Command {
@@ -58,7 +59,7 @@ export function runsCommand(context: CliContext): Command {
   ] as const) {
     runs.addCommand(simpleCommand(context, verb, description))
   }
-  runs.addCommand(sendCommand(context))
+  runs.addCommand(sendToRunCommand(context))
   runs
     .command('delete')
     .description('Deletes a finished run with its events and records.')
@@ -112,46 +113,6 @@ export const cancelCommand = (context: CliContext): Command =>
           'cancel',
           options.reason === undefined ? {} : { reason: options.reason },
         ),
-      ),
-    )
-
-export const sendCommand = (context: CliContext): Command =>
-  new Command('send')
-    .summary('send a message to a run')
-    .description(
-      'Sends a message to a run: the oldest `wait` node that matches takes it; otherwise it is kept for the first that does.',
-    )
-    .argument('<run>', RUN_ARGUMENT)
-    .argument('<message>', 'the name that the wait node waits for')
-    .option('--data <json>', 'the message’s data as JSON, from a file (@data.json), or from stdin (-)')
-    .option('--key <text>', 'correlation key')
-    .option('--id <text>', 'your id of this message: the same id counts once')
-    .option('--ttl <duration>', 'how long it is kept when nothing waits for it yet', '24h')
-    .addHelpText(
-      'after',
-      `${RUN_REFERENCES}\n\nExamples:\n  weft send @last payment --data '{"amount": 12}'\n  weft send 3fa8c1 payment --key A-17 --data @payment.json`,
-    )
-    .action(
-      action(
-        context,
-        async (
-          session,
-          reference: string,
-          name: string,
-          options: { data?: string; key?: string; id?: string; ttl: string },
-        ) => {
-          const data =
-            options.data === undefined
-              ? undefined
-              : await readJson(options.data, '--data', session.context.terminal)
-          return sendToRun(session, reference, 'messages', {
-            name,
-            data,
-            key: options.key,
-            id: options.id,
-            ttl: options.ttl,
-          })
-        },
       ),
     )
 

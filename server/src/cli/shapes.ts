@@ -165,6 +165,21 @@ export interface CommandAnswer {
   readonly detail?: Json
 }
 
+export interface SentMessage {
+  readonly id: string
+  readonly status: 'kept' | 'delivered' | 'expired'
+  readonly runs: readonly string[]
+  readonly expiresAt: number
+}
+
+export interface Message extends SentMessage {
+  readonly name: string
+  readonly key: string | null
+  readonly data: Json
+  readonly actor: string
+  readonly createdAt: number
+}
+
 export type NodeTypePage = Page<NodeTypeInfo & { readonly served: boolean }>
 
 export interface WorkerSummary {

@@ -89,8 +89,8 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
     isLeased: () => current?.isLeased() ?? true,
     lost: (session) => void lose(session),
   })
-  const tenureParts = { transport, clock, log, pipeline, trouble, takes }
-  const upkeep = { transport, clock, pipeline, trouble }
+  const tenureParts = { store, transport, clock, log, pipeline, trouble, takes }
+  const upkeep = { store, transport, clock, log, pipeline, trouble }
 
   // Workers get one heartbeat to register what they perform: only what nobody holds is handed out again (R5).
   transport.onWiped(() => restoreAfter(HEARTBEAT_INTERVAL_MS))

@@ -12,6 +12,7 @@
  */
 import { isFinished, type NodeTypes } from '@weft/engine'
 import type { Clock } from '../clock.ts'
+import { listen } from '../correlation.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { Log } from '../log.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
@@ -107,6 +108,7 @@ export class Pipeline {
       blob,
       isOwner: (runId) => this.#territory.has(runId) && parts.isLeased(),
       look,
+      listen: (listeners) => listen(parts, listeners),
       unpublished: (runId, error) => this.#notPublished(runId, error),
       clock: parts.clock,
       missing: (slot, token, taskIds) => {
@@ -212,6 +214,11 @@ export class Pipeline {
     if (slot?.state) slot.wakeAt = wakeAt
     this.accept(runId, localItem({ kind: 'look' }))
     this.accept(runId, localItem({ kind: 'tick' }))
+  }
+
+  /** Something of the run is to be looked at, whatever its timers say. */
+  look(runId: string): void {
+    this.accept(runId, localItem({ kind: 'look' }))
   }
 
   /** A timer of the run is near. */

@@ -13,6 +13,7 @@
  */
 import { type Effect, type Json, type RunEvent, type Task, taskId } from '@weft/engine'
 import type { Clock } from '../clock.ts'
+import type { Listener } from '../correlation.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
 import type { LiveMessage, SignalEnvelope, Transport } from '../transport/transport.ts'
 import { type Children, itemValue } from './children.ts'
@@ -28,6 +29,8 @@ export interface PublisherParts {
   readonly isOwner: (runId: string) => boolean
   /** Something stands in the inbox of this run. */
   readonly look: (runId: string) => void
+  /** Holds the messages that are kept against waits that have opened. */
+  readonly listen: (listeners: readonly Listener[]) => Promise<void>
   /** What this run owes could not be published. */
   readonly unpublished: (runId: string, error: unknown) => void
   readonly clock: Clock
@@ -117,6 +120,7 @@ export class Publisher {
   }
 
   #effects(slot: Slot, effects: readonly OwedEffect[], tasks: Task[]): void {
+    const listeners: Listener[] = []
     for (const owed of effects) {
       const { effect } = owed
       switch (effect.kind) {
@@ -128,6 +132,11 @@ export class Publisher {
         case 'child':
           this.errands.run(slot.runId, () => this.#parts.children.begin(slot.workspace, effect, owed))
           break
+        case 'listen': {
+          const { kind: _, ...wait } = effect
+          listeners.push({ ...wait, runId: slot.runId, workspace: slot.workspace })
+          break
+        }
         case 'cancel_child':
           this.errands.run(slot.runId, () =>
             this.#parts.children.cancel(slot.workspace, effect.childId, owed),
@@ -142,6 +151,7 @@ export class Publisher {
           break
       }
     }
+    if (listeners.length > 0) this.errands.run(slot.runId, () => this.#parts.listen(listeners))
   }
 
   #send(tasks: readonly Task[]): void {

@@ -43,6 +43,8 @@ export interface Entry {
   /** Tasks that are published only if the lane does not hold them and no result of theirs is on its way. */
   readonly recheck: string[]
   readonly verdicts: RunAppend['verdicts'][number][]
+  /** Messages by correlation that the run does not take: others may. */
+  readonly messagesRefused: NonNullable<RunAppend['messagesRefused']>[number][]
   readonly opened: RunAppend['waitsOpened'][number][]
   readonly closed: RunAppend['waitsClosed'][number][]
   /** JSON texts that left the log: stored before the append (R1). */

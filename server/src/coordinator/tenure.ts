@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import type { OwnerSession } from '../store/store.ts'
+import type { OwnerSession, Store } from '../store/store.ts'
 import { partitionOf, type ReceivedSignal, type Transport } from '../transport/transport.ts'
 import { pause } from './commit.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -23,6 +23,7 @@ const RETRY_RECEIVE_MS = 250
 export const DRAIN_MS = 5_000
 
 export interface TenureParts {
+  readonly store: Pick<Store, 'messages' | 'blobs'>
   readonly transport: Transport
   readonly clock: Clock
   readonly log: Log
@@ -58,7 +59,7 @@ export class Tenure {
 
   /** Locks these partitions as far as they are free, and takes up their runs; answers which are owned now. */
   async take(wanted: readonly number[]): Promise<readonly number[]> {
-    const { clock, pipeline, takes, log } = this.#parts
+    const { store, clock, pipeline, takes, log } = this.#parts
     const claimed = await this.session.claim(wanted)
     const taken = claimed.filter((partition) => !this.#partitions.has(partition))
     if (taken.length === 0 || this.#isOver) return claimed
@@ -68,7 +69,7 @@ export class Tenure {
     }
     pipeline.own(taken)
     this.#change(new Set([...this.#partitions, ...taken]))
-    const found = await recover({ clock, pipeline }, this.session, taken)
+    const found = await recover({ store, clock, pipeline }, this.session, taken)
     if (found > 0) log.info({ runs: found, partitions: taken }, `${found} unfinished runs are taken up`)
     return claimed
   }

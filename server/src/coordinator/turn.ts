@@ -46,6 +46,7 @@ const newEntry = (slot: Slot, state: RunState): Entry => ({
   effects: [],
   recheck: [],
   verdicts: [],
+  messagesRefused: [],
   opened: [],
   closed: [],
   blobs: [],
@@ -135,6 +136,9 @@ function absorb(entry: Entry, state: RunState, decision: Decided, signal: Signal
     if (!decision.verdict)
       throw new Error(`decide gave no verdict on the command ${signal.command.kind} (${signal.id})`)
     entry.verdicts.push({ commandId: signal.id, verdict: decision.verdict })
+    const { command } = signal
+    if (command.kind === 'message' && command.waitIds && !decision.verdict.accepted)
+      entry.messagesRefused.push({ commandId: signal.id, messageId: command.messageId })
   }
 }
 
@@ -225,6 +229,7 @@ export function seal(
     status,
     waitingFor,
     verdicts: entry.verdicts,
+    messagesRefused: entry.messagesRefused,
     waitsOpened: entry.opened,
     waitsClosed: entry.closed,
     ...(wakeAt === undefined ? {} : { wakeAt }),

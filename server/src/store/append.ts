@@ -35,7 +35,7 @@ settled as (
   update run_inbox i set verdict = v.verdict, settled_at = $19
   from unnest($20::text[], $21::json[]) as v (id, verdict)
   where i.id = v.id and i.settled_at is null
-  returning i.run_id
+  returning i.run_id, i.id, i.workspace
 ),
 told as (
   insert into run_inbox (id, run_id, created_at, workspace, kind, actor, command)
@@ -78,6 +78,15 @@ referenced as (
   insert into blob_refs (run_id, workspace, hash)
   select * from unnest($56::uuid[], $57::text[], $58::text[])
   on conflict do nothing
+),
+returned as (
+  update messages m set runs = array(select unnest(m.runs) except select unnest(back.runs)), announced = false
+  from (
+    select s.workspace, refused.message_id, array_agg(s.run_id) as runs
+    from settled s join unnest($59::text[], $60::text[]) as refused (command_id, message_id) on refused.command_id = s.id
+    group by s.workspace, refused.message_id
+  ) back
+  where m.workspace = back.workspace and m.id = back.message_id
 ),
 counted as (
   select run_id, sum(settled)::int as settled, sum(told)::int as told
@@ -155,6 +164,7 @@ export function appendStatement(batch: readonly RunAppend[], now: number): Appen
     uuidArray(references.map((reference) => reference.runId)),
     textArray(references.map((reference) => reference.workspace)),
     textArray(references.map((reference) => reference.hash)),
+    ...refusalColumns(batch),
   )
   return { name: 'append_all', text: APPEND_ALL, values }
 }
@@ -263,6 +273,14 @@ function verdictColumns(batch: readonly RunAppend[]): unknown[] {
   return [
     textArray(verdicts.map(({ commandId }) => commandId)),
     jsonArray(verdicts.map(({ verdict }) => JSON.stringify(verdict))),
+  ]
+}
+
+function refusalColumns(batch: readonly RunAppend[]): unknown[] {
+  const refused = batch.flatMap((run) => run.messagesRefused ?? [])
+  return [
+    textArray(refused.map(({ commandId }) => commandId)),
+    textArray(refused.map(({ messageId }) => messageId)),
   ]
 }
 

@@ -14,6 +14,7 @@ import { openGraphs } from './graphs.ts'
 import { openIdempotency } from './idempotency.ts'
 import { openInbox } from './inbox.ts'
 import { openKeys } from './keys.ts'
+import { openMessages } from './messages.ts'
 import { migrate } from './migrate.ts'
 import { openNodeTypes } from './node-types.ts'
 import { openOwner } from './owner.ts'
@@ -67,6 +68,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
   return {
     runs: translated(openRuns(database, clock)),
     inbox: translated(openInbox(database, clock)),
+    messages: translated(openMessages(database, clock)),
     graphs: translated(openGraphs(database)),
     workflows: translated(openWorkflows(database)),
     approvals: translated(openApprovals(database)),

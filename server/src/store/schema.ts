@@ -220,6 +220,37 @@ export const waits = pgTable(
   ],
 )
 
+/** Messages by correlation: kept while `runs` is empty, and afterwards, so that the sender's id counts once. */
+export const messages = pgTable(
+  'messages',
+  {
+    workspace: text('workspace').notNull(),
+    id: text('id').notNull(),
+    /** Stands for a run in `blob_refs`, as long as the message names blobs. */
+    uid: uuid('uid').notNull(),
+    createdAt: milliseconds('created_at').notNull(),
+    expiresAt: milliseconds('expires_at').notNull(),
+    offers: integer('offers').notNull().default(0),
+    /** Held against the waits that were open after it was committed. */
+    announced: boolean('announced').notNull().default(false),
+    name: text('name').notNull(),
+    correlationKey: text('correlation_key'),
+    actor: text('actor').notNull(),
+    /** Whom it was given to, without those who refused it. */
+    runs: uuid('runs').array().notNull().default(sql`'{}'`),
+    data: json('data').$type<Json>().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.workspace, table.id] }),
+    index('messages_kept')
+      .on(table.workspace, table.name, table.correlationKey, table.createdAt, table.id)
+      .where(sql`runs = '{}'`),
+    index('messages_by_creation').on(table.workspace, table.createdAt, table.id).where(sql`runs = '{}'`),
+    index('messages_unannounced').on(table.createdAt).where(sql`not announced`),
+    index('messages_by_expiry').on(table.expiresAt),
+  ],
+)
+
 /** Waits for a person: what inboxes list. The id is the wait's. */
 export const approvals = pgTable(
   'approvals',

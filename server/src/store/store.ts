@@ -17,6 +17,7 @@ import type {
   StepError,
   Verdict,
 } from '@weft/engine'
+import type { MessageStore } from './message-store.ts'
 
 export interface NewRun {
   readonly id: string
@@ -115,6 +116,8 @@ export interface RunAppend {
     readonly actor: string | null
     readonly at: number
   }[]
+  /** Messages that came by correlation and that the run refused: whoever refused last leaves them kept again. */
+  readonly messagesRefused?: readonly { readonly commandId: string; readonly messageId: string }[]
   /** With the final event of a child: the parent's inbox row, in the same statement (R15). */
   readonly parentInbox?: { readonly id: string; readonly parentId: string; readonly command: Command }
 }
@@ -389,6 +392,8 @@ export interface Store {
       id: string
     }): Promise<{ letter: DeadLetterRow; attempts: FailedAttempt[]; input: Json } | null>
   }
+  /** Messages by correlation. */
+  readonly messages: MessageStore
   readonly inbox: {
     /** Inserts the command and makes the run due, in one statement (R15). */
     insert(row: InboxRow & { workspace: string }): Promise<InboxOutcome>
@@ -594,6 +599,7 @@ export type RunStore = Pick<
   Store,
   | 'runs'
   | 'inbox'
+  | 'messages'
   | 'graphs'
   | 'workflows'
   | 'approvals'

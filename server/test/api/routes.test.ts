@@ -64,6 +64,10 @@ const ROWS: Record<RouteName, Row> = {
   resolveStep: { path: run, body: { key: 'act', outcome: 'done' } },
   recoverRun: { path: run, body: {} },
   sendMessage: { path: run, body: { name: 'x' } },
+  postMessage: { body: { name: 'paid' } },
+  listMessages: {},
+  getMessage: { path: () => ({ id: 'kept-one' }) },
+  deleteMessage: { path: () => ({ id: 'kept-one' }) },
   patchRun: { path: run, body: { operations: [{ op: 'remove', path: '/nodes/ask' }], reason: 'away' } },
   listPatches: { path: run },
   forkRun: { path: run, body: { atSeq: 1 } },
@@ -148,6 +152,7 @@ async function make(world: ApiWorld): Promise<Things> {
   await world.post('/api/v1/workflows', { definition })
   await world.ask('PUT', '/api/v1/variables/region', { body: { value: 'ours' } })
   await world.post('/api/v1/credentials', { name: 'shop', value: { token: 'ours' } })
+  await world.post('/api/v1/messages', { name: 'unheard', id: 'kept-one' })
   const asking = await world.run(ASKS)
   await world.waits(asking)
   const failing = await world.run({ boom: { type: 'fail', with: { message: 'it broke' } } })
@@ -212,6 +217,7 @@ test('another workspace’s things are not there, for any route that names one',
   expect((await world.get(`/runs/${things.run}`)).body.status).toBe('waiting')
   expect((await world.get('/api/v1/workflows/tested')).body).toMatchObject({ version: 1, tags: ['latest'] })
   expect((await world.get('/api/v1/variables/region')).body.value).toBe('ours')
+  expect((await world.get('/api/v1/messages/kept-one')).body.status).toBe('kept')
   expect((await world.get('/api/v1/keys')).text).toContain(things.key)
   expect((await world.get(`/api/v1/blobs/${things.blob}`)).text).toBe('only for its own workspace')
 })

@@ -1,15 +1,11 @@
 /** The real program against a real server: what people and scripts see, and the exit codes that scripts rely on. */
-import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readConfig } from '../../src/config.ts'
-import { startWeft, type Weft } from '../../src/main.ts'
-import { type TestDatabase, testDatabase } from '../postgres.ts'
-
-const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+import type { Weft } from '../../src/main.ts'
+import { testDatabase } from '../postgres.ts'
+import { openTerminal, type Terminal } from './terminal.ts'
 
 const HELLO = `weft: 1
 name: hello
@@ -25,80 +21,27 @@ const WAITS = 'weft: 1\nname: waits\nnodes:\n  wait: { type: wait, with: { messa
 const BAD =
   'weft: 1\nname: bad\nnodes:\n  a: { type: lgo, with: { message: x } }\n  b: { type: log, needs: aa, with: { message: x } }\n'
 
+let terminal: Terminal
 let folder: string
-let database: TestDatabase
 let weft: Weft
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'weft-cli-'))
-  database = await testDatabase()
-  const read = readConfig({
-    flags: { dataDirectory: join(folder, '.weft'), databaseUrl: database.url, port: '0', logLevel: 'silent' },
-    environment: {},
-  })
-  if (!read.ok) throw new Error(read.problems.join('\n'))
-  weft = await startWeft(read.config)
-  for (const [name, text] of Object.entries({
+  terminal = await openTerminal({
     hello: HELLO,
     fails: FAILS,
     asks: ASKS,
     guarded: GUARDED,
     waits: WAITS,
     bad: BAD,
-  })) {
-    await writeFile(join(folder, `${name}.yaml`), text)
-  }
+  })
+  folder = terminal.folder
+  weft = terminal.weft
 })
 
-afterAll(async () => {
-  await weft?.stop()
-  await database?.drop()
-  await rm(folder, { recursive: true, force: true })
-})
+afterAll(() => terminal?.close())
 
-interface Ended {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-function start(
-  args: readonly string[],
-  options: { cwd?: string; environment?: Record<string, string>; input?: string } = {},
-) {
-  const child = spawn(process.execPath, [CLI, ...args], {
-    cwd: options.cwd ?? folder,
-    env: { PATH: process.env.PATH ?? '', HOME: folder, ...options.environment },
-    stdio: 'pipe',
-  })
-  let out = ''
-  let err = ''
-  const listeners = new Set<() => void>()
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString()
-    for (const listener of listeners) listener()
-  })
-  child.stderr.on('data', (chunk: Buffer) => {
-    err += chunk.toString()
-  })
-  child.stdin.end(options.input ?? '')
-  return {
-    ended: new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, out, err }))),
-    /** Resolves when stdout has this text. */
-    says: (text: string) =>
-      new Promise<void>((resolve) => {
-        const look = () => {
-          if (!out.includes(text)) return
-          listeners.delete(look)
-          resolve()
-        }
-        listeners.add(look)
-        look()
-      }),
-  }
-}
-
-const cli = (...args: string[]): Promise<Ended> => start(args).ended
+const start: Terminal['start'] = (...given) => terminal.start(...given)
+const cli: Terminal['cli'] = (...args) => terminal.cli(...args)
 
 describe('run', () => {
   test('completes with 0, and prints the output', async () => {

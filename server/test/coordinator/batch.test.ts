@@ -10,6 +10,7 @@ const entryOf = (runId: string): Entry => ({
   effects: [],
   recheck: [],
   verdicts: [],
+  messagesRefused: [],
   opened: [],
   closed: [],
   blobs: [],

@@ -8,6 +8,7 @@ import { appendCases } from './store-append.ts'
 import { beginCases } from './store-begin.ts'
 import { commandCases } from './store-commands.ts'
 import type { Opened, OpenedStore } from './store-fixture.ts'
+import { messageCases } from './store-messages.ts'
 import { nounCases } from './store-nouns.ts'
 import { ownershipCases } from './store-ownership.ts'
 import { retentionCases } from './store-retention.ts'
@@ -49,6 +50,7 @@ function runCases(opened: Opened): void {
   runListCases(opened)
   appendCases(opened)
   commandCases(opened)
+  messageCases(opened)
   ownershipCases(opened)
   retentionCases(opened)
   nounCases(opened)

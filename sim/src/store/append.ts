@@ -5,6 +5,7 @@
 import type { RunEvent } from '@weft/engine'
 import { blobHashes } from '../../../server/src/store/blob-refs.ts'
 import { AppendConflict, RowRefused, type RunAppend } from '../../../server/src/store/store.ts'
+import { takeBack } from './messages.ts'
 import { type ApprovalRecord, least, type RunRecord, refer, type Tables } from './tables.ts'
 
 const FINAL_STATUSES: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled'])
@@ -26,7 +27,8 @@ export function append(tables: Tables, batch: readonly RunAppend[], now: number)
   refuse(tables, batch)
   for (const run of batch) log(tables, run)
   const counts = new Map<string, Counts>()
-  settle(tables, batch, counts)
+  const settled = settle(tables, batch, counts)
+  for (const run of batch) takeBack(tables, run, settled)
   report(tables, batch, counts)
   for (const run of batch) wait(tables, run)
   for (const run of batch) change(tables, run, counts.get(run.runId), now)
@@ -69,13 +71,16 @@ const countsOf = (counts: Map<string, Counts>, runId: string): Counts => {
   return known
 }
 
-function settle(tables: Tables, batch: readonly RunAppend[], counts: Map<string, Counts>): void {
+function settle(tables: Tables, batch: readonly RunAppend[], counts: Map<string, Counts>): Set<string> {
+  const settled = new Set<string>()
   for (const { commandId, verdict } of batch.flatMap((run) => run.verdicts)) {
     const row = tables.inbox.get(commandId)
     if (!row || row.verdict !== null) continue
     row.verdict = JSON.stringify(verdict)
     countsOf(counts, row.runId).settled++
+    settled.add(commandId)
   }
+  return settled
 }
 
 function report(tables: Tables, batch: readonly RunAppend[], counts: Map<string, Counts>): void {
@@ -90,6 +95,19 @@ function report(tables: Tables, batch: readonly RunAppend[], counts: Map<string,
 
 function wait(tables: Tables, { runId, workspace, waitsOpened, waitsClosed }: RunAppend): void {
   for (const { waitId, key, wait: spec, wakeAt, at, patch } of waitsOpened) {
+    if (spec.kind === 'message' && !tables.waits.has(waitId)) {
+      const { name, correlationKey, match = null } = spec
+      tables.waits.set(waitId, {
+        id: waitId,
+        runId,
+        workspace,
+        name: shown(name),
+        correlationKey: correlationKey === undefined ? null : shown(correlationKey),
+        match,
+        openedAt: at,
+        closedAt: null,
+      })
+    }
     if (spec.kind !== 'approval' || tables.approvals.has(waitId)) continue
     tables.approvals.set(waitId, {
       id: waitId,
@@ -109,6 +127,8 @@ function wait(tables: Tables, { runId, workspace, waitsOpened, waitsClosed }: Ru
     })
   }
   for (const { waitId, outcome, actor, at } of waitsClosed) {
+    const heard = tables.waits.get(waitId)
+    if (heard) heard.closedAt ??= at
     const row = tables.approvals.get(waitId)
     if (!row) continue
     row.status = (APPROVAL_ENDS.has(outcome) ? outcome : 'closed') as ApprovalRecord['status']

@@ -193,6 +193,6 @@ function familyOf(tables: Tables, id: string): RunRecord[] {
 function remove(tables: Tables, runId: string): void {
   tables.runs.delete(runId)
   tables.blobRefs.delete(runId)
-  for (const table of [tables.inbox, tables.approvals, tables.records])
+  for (const table of [tables.inbox, tables.approvals, tables.waits, tables.records])
     for (const [key, row] of table) if (row.runId === runId) table.delete(key)
 }

@@ -79,6 +79,32 @@ export interface CoordinatorRecord {
   beatAt: number
 }
 
+/** A wait for a message. */
+export interface WaitRecord {
+  readonly id: string
+  readonly runId: string
+  readonly workspace: string
+  readonly name: string
+  readonly correlationKey: string | null
+  readonly match: string | null
+  readonly openedAt: number
+  closedAt: number | null
+}
+
+export interface MessageRecord {
+  readonly id: string
+  readonly workspace: string
+  readonly name: string
+  readonly correlationKey: string | null
+  readonly data: string
+  readonly actor: string
+  readonly createdAt: number
+  readonly expiresAt: number
+  runs: readonly string[]
+  offers: number
+  announced: boolean
+}
+
 export type ApprovalRecord = { -readonly [Field in keyof ApprovalRow]: ApprovalRow[Field] }
 
 export interface WorkflowRecord {
@@ -91,6 +117,8 @@ export class Tables {
   /** In the order of arrival. */
   readonly inbox = new Map<string, InboxRecord>()
   readonly approvals = new Map<string, ApprovalRecord>()
+  readonly waits = new Map<string, WaitRecord>()
+  readonly messages = new Map<string, MessageRecord>()
   readonly records = new Map<string, StepRecord>()
   readonly blobs = new Map<string, BlobRecord>()
   /** Blobs by the run that names them: `<workspace> <hash>`. */

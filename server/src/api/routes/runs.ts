@@ -11,11 +11,10 @@ import { isFinishedRow } from '../outcome.ts'
 import type { HandlerParts } from '../parts.ts'
 import { streamSignal } from '../stream-signal.ts'
 import { normaliseValue, storeValue } from '../values.ts'
+import { MESSAGE_TTL_MS } from './messages.ts'
 import { drawRun } from './run-graph.ts'
 import { summaryOf } from './run-shapes.ts'
 import { hintsFor } from './why-hints.ts'
-
-const MESSAGE_TTL_MS = 86_400_000
 
 type RunRoute =
   | 'listRuns'
