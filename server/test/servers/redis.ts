@@ -33,6 +33,7 @@ export class RedisServer {
   readonly folder: string
   readonly #settings: readonly string[]
   #child: ChildProcess | null = null
+  #guard: ChildProcess | null = null
   #ended: Promise<void> = Promise.resolve()
   #output = ''
 
@@ -69,6 +70,7 @@ export class RedisServer {
       detached: true, // a terminal's Ctrl-C is for the tests, which end it in order
     })
     this.#child = child
+    this.#guard = guardOf(child.pid, this.folder)
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.#output = (this.#output + text).slice(-2_000)
@@ -95,6 +97,9 @@ export class RedisServer {
 
   /** SIGKILL; what it held is gone. */
   async kill(): Promise<void> {
+    // Its group: the shell and the program that it waits for.
+    if (this.#guard?.pid) process.kill(-this.#guard.pid, 'SIGKILL')
+    this.#guard = null
     this.#child?.kill('SIGKILL')
     await this.#ended
     this.#child = null
@@ -129,6 +134,19 @@ export class RedisServer {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
     running.delete(this)
   }
+}
+
+/** Ends the server should this process be killed without a word: its end of the pipe closes then. */
+function guardOf(pid: number | undefined, folder: string): ChildProcess | null {
+  if (pid === undefined) return null
+  const script = 'cat > /dev/null; kill -9 "$1"; rm -rf "$2"'
+  const guard = spawn('sh', ['-c', script, 'sh', `${pid}`, folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  guard.on('error', () => {})
+  guard.unref()
+  return guard
 }
 
 /** It says anything at all, be it that it wants a password. */
