@@ -503,10 +503,11 @@ export class Pipeline {
   #abandon(slot: Slot): void {
     if (slot.entry) this.#batch.remove(slot.entry)
     this.#drop(slot)
-    slot.isAbandoned = true
   }
 
+  /** A slot that stands in line must not be taken up again: the run gets a new one, and would be decided twice. */
   #drop(slot: Slot): void {
+    slot.isAbandoned = true
     this.#mailboxes.empty(slot)
     slot.phase = 'idle'
     slot.entry = null

@@ -6,7 +6,7 @@ import type { RunEvent } from '@weft/engine'
 import { blobHashes } from '../../../server/src/store/blob-refs.ts'
 import { AppendConflict, RowRefused, type RunAppend } from '../../../server/src/store/store.ts'
 import { takeBack } from './messages.ts'
-import { type ApprovalRecord, least, type RunRecord, refer, type Tables } from './tables.ts'
+import { type ApprovalRecord, keyOf, least, type RunRecord, refer, type Tables } from './tables.ts'
 
 const FINAL_STATUSES: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled'])
 const APPROVAL_ENDS: ReadonlySet<string> = new Set([
@@ -39,12 +39,20 @@ export function append(tables: Tables, batch: readonly RunAppend[], now: number)
 }
 
 function refuse(tables: Tables, batch: readonly RunAppend[]): void {
+  /** The primary key holds within a statement, too. */
+  const numbers = new Set<string>()
   for (const { runId, graph, firstSeq, events } of batch) {
     const texts = [graph ?? '', ...events.map((event) => ('key' in event ? event.key : ''))]
     if (texts.some((text) => text.includes('\0')))
       throw new RowRefused('22021', `a text of run ${runId} holds NUL`)
     const known = tables.runs.get(runId)
-    const taken = events.findIndex((_, index) => known?.log.has(firstSeq + index))
+    const taken = events.findIndex((_, index) => {
+      const seq = firstSeq + index
+      const name = keyOf(runId, seq)
+      if (known?.log.has(seq) || numbers.has(name)) return true
+      numbers.add(name)
+      return false
+    })
     if (taken >= 0)
       throw new AppendConflict(runId, `event ${firstSeq + taken} of run ${runId} is in its log already`)
   }
