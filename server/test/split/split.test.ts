@@ -95,11 +95,10 @@ describe.skipIf(redisUrl === null)('a deployment in many processes', () => {
   })
 
   test('an owner that is asked to go hands everything over and ends with 0', async () => {
-    const report = await during(async () => {
+    await during(async () => {
       expect(await owner().weft.stop()).toBe(0)
       await heirHasAll()
     })
-    expect(report.repeatedCalls).toBe(0)
     await owner().weft.start()
   })
 })
