@@ -13,20 +13,16 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 }
 
 export function configurationPage(): string {
-  const settings: readonly { variable: string; default: string; meaning: string; later?: string }[] =
-    Object.values(SETTINGS)
   return page(
     'Configuration',
     'By environment variables; flags of `weft serve` and `weft dev` win over them. All values are checked at the start, and every problem is named at once. `weft doctor` prints what is in force, secrets hidden. A variable that begins with `WEFT_` and is not known earns a warning.',
     table(
       ['variable', 'default', 'meaning'],
-      settings
-        .filter(({ later }) => !later)
-        .map(({ variable, default: value, meaning }) => [
-          code(variable),
-          value ? code(value) : (DEFAULTS[variable] ?? 'unset'),
-          meaning,
-        ]),
+      Object.values(SETTINGS).map(({ variable, default: value, meaning }) => [
+        code(variable),
+        value ? code(value) : (DEFAULTS[variable] ?? 'unset'),
+        meaning,
+      ]),
     ),
     '`WEFT_CREDENTIAL_<NAME>`: a credential, as a JSON object. A node that says `credential: team_slack` gets `WEFT_CREDENTIAL_TEAM_SLACK`; what must be in it is with the type in [nodes.md](nodes.md). Values never enter expressions, events, tasks or logs. It holds for every workspace, and wins over a stored credential of the same name (`weft credentials`).',
     'Stored credentials are encrypted (AES-256-GCM) under `WEFT_MASTER_KEY`, or under the key in the file `master-key` of the data directory. To replace a key, write the new one before the old one (`<new>,<old>`, in the file one per line) and start Weft: what the old one encrypted is encrypted again under the new one, a log line says so, and the old one can go. A key in `WEFT_MASTER_KEY` replaces that of the file in the same way. Back the key up apart from the database: without it nobody can read the credentials, and with both anybody can.',
@@ -34,12 +30,7 @@ export function configurationPage(): string {
     '`WEFT_EGRESS_ALLOW` holds entries `host`, `host:port`, a CIDR or `host/path`, separated by commas. Without it, private and local addresses are refused.',
     'The Redis of `WEFT_REDIS_URL` needs no persistence: it may be emptied, restarted or replaced at any moment, and what is owed is published again within seconds. It must not throw keys away when its memory is full (`maxmemory-policy noeviction`). Installations may share one, since keys begin with the identity of the database. With `rediss://`, the authority of a certificate of your own stands in the file that `NODE_EXTRA_CA_CERTS` names.',
     '`WEFT_URL` and `WEFT_API_KEY` tell the CLI where its server is.',
-    '## Known, not in force yet',
-    'Setting one of these earns a warning.',
-    table(
-      ['variable', 'why'],
-      settings.flatMap(({ variable, later }) => (later ? [[code(variable), later]] : [])),
-    ),
+    'With `WEFT_START_PAUSED=true` a process takes no task and no signal and fires no timer until `weft resume --all`; submits, decisions and cancels are stored meanwhile. Each start with the setting begins a hold of its own. Where roles run in several processes, set it for all of them before any starts: one without it works as always. `weft why`, `weft doctor` and `/readyz` say who is held.',
   )
 }
 

@@ -48,6 +48,8 @@ export interface Config {
   readonly watchNodes: boolean
   /** How long finished runs are kept; `null`: for ever. */
   readonly retentionMs: number | null
+  /** Dispatch nothing until somebody resumes all. */
+  readonly startPaused: boolean
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
   /** JSON texts by variable name, `WEFT_CREDENTIAL_…`. */
@@ -81,8 +83,6 @@ interface Setting {
   readonly meaning: string
   /** `text`: shown; `secret`: only whether it is set; `url`: without its password. */
   readonly shown: 'text' | 'secret' | 'url'
-  /** Why the setting, though known, has no effect in this version; naming it earns this as a warning. */
-  readonly later?: string
 }
 
 const DEFAULT_CONCURRENCY = 'http=64,agent=8,code=2,*=16'
@@ -181,10 +181,9 @@ export const SETTINGS = {
   },
   startPaused: {
     variable: 'WEFT_START_PAUSED',
-    default: '',
-    meaning: 'dispatch nothing at the start',
+    default: 'false',
+    meaning: '`true`: dispatch nothing until `weft resume --all`, after a restore; for every process alike',
     shown: 'text',
-    later: 'pause runs one by one instead',
   },
   logLevel: { variable: 'WEFT_LOG_LEVEL', default: 'info', meaning: LOG_LEVELS.join(', '), shown: 'text' },
   logFormat: {
@@ -224,6 +223,7 @@ export function readConfig(sources: ConfigSources = {}): ConfigResult {
     nodesFolder: reading.nodesFolder(),
     watchNodes: sources.flags?.watchNodes ?? false,
     retentionMs: reading.retentionMs(),
+    startPaused: reading.oneOf('startPaused', ['true', 'false']) === 'true',
     logLevel: reading.oneOf('logLevel', LOG_LEVELS),
     logFormat: reading.oneOf('logFormat', LOG_FORMATS),
     credentials: reading.credentials(),
@@ -242,11 +242,6 @@ class Reading {
   constructor(flags: Flags, environment: Readonly<Record<string, string | undefined>>) {
     this.#flags = flags
     this.#environment = environment
-    for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting][]) {
-      if (setting.later && this.#given(name)) {
-        this.warnings.push(`${this.#written(name)} has no effect in this version: ${setting.later}.`)
-      }
-    }
   }
 
   /** The value as given; empty counts as not given. */
@@ -554,7 +549,7 @@ export function describeConfig(config: Config): DescribedSetting[] {
     workerConcurrency: [...config.workerConcurrency].map(([type, count]) => `${type}=${count}`).join(','),
     nodes: config.nodesFolder ?? 'none',
     retention: config.retentionMs === null ? 'off' : `${config.retentionMs / 86_400_000}d`,
-    startPaused: 'not in force',
+    startPaused: String(config.startPaused),
     logLevel: config.logLevel,
     logFormat: config.logFormat,
   }

@@ -3,13 +3,15 @@
  *
  * Ready does not depend on the transport between processes: submits, decisions and cancels are accepted while it is away
  * (R15), and a balancer that took every API process out would turn a delay into an outage. It is shown all the same:
- * such a process is `degraded`.
+ * such a process is `degraded`. So is one that was started paused.
  */
 import type { Clock } from './clock.ts'
+import { RESUME_ADVICE } from './hold.ts'
 import type { Store } from './store/store.ts'
 import type { Transport } from './transport/transport.ts'
 
 const ANSWER_WITHIN_MS = 2_000
+const HELD = `This process was started with WEFT_START_PAUSED and dispatches nothing: ${RESUME_ADVICE}.`
 
 export interface HealthParts {
   readonly store: Pick<Store, 'ping'>
@@ -19,6 +21,8 @@ export interface HealthParts {
   readonly roles: readonly string[]
   /** Why the runs of this process do not move on at the moment; `null` when they do, or when it decides none. */
   readonly trouble: () => string | null
+  /** Whether the process was started paused, and nobody has resumed it. */
+  readonly isHeld: () => boolean
 }
 
 interface Dependency {
@@ -37,7 +41,15 @@ export interface Health {
   ready(isStopping: boolean): Promise<Readiness>
 }
 
-export function createHealth({ store, transport, clock, version, roles, trouble }: HealthParts): Health {
+export function createHealth({
+  store,
+  transport,
+  clock,
+  version,
+  roles,
+  trouble,
+  isHeld,
+}: HealthParts): Health {
   async function check(work: () => Promise<unknown>): Promise<Dependency> {
     const startedAt = clock.monotonic()
     let withdraw = (): void => {}
@@ -64,10 +76,11 @@ export function createHealth({ store, transport, clock, version, roles, trouble 
       ])
       const reason = trouble()
       const runs = reason === null ? { ok: true } : { ok: false, error: reason }
+      const held = isHeld() ? { ok: false, error: HELD } : null
       const isServing = database.ok && (runs.ok || !lanes.ok) && !isStopping
       return {
-        status: !isServing ? 'not_ready' : lanes.ok ? 'ready' : 'degraded',
-        dependencies: { database, transport: lanes, runs },
+        status: !isServing ? 'not_ready' : lanes.ok && !held ? 'ready' : 'degraded',
+        dependencies: { database, transport: lanes, runs: runs.ok && held ? held : runs },
       }
     },
   }

@@ -13,6 +13,7 @@ import { type SystemClock, systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { createGraphCatalog, type GraphCatalog } from './graphs.ts'
 import { createHealth } from './health.ts'
+import { createHold, heldTransport } from './hold.ts'
 import { createIdleMemory, ownHeap } from './idle-memory.ts'
 import { createKnownTypes } from './known-types.ts'
 import { createLog, type Log } from './log.ts'
@@ -247,7 +248,10 @@ interface Ground {
 }
 
 async function construct(config: Config, ground: Ground) {
-  const { store, transport, rateLimiter, clock, log, name, modules, masterKeys } = ground
+  const { store, rateLimiter, clock, log, name, modules, masterKeys } = ground
+  const hold = config.startPaused ? createHold({ store, clock, log, name }) : null
+  const isHeld = (): boolean => hold?.isHeld() ?? false
+  const transport = hold ? heldTransport(ground.transport, hold) : ground.transport
   const metrics = modules.createMetrics()
   metrics.observe({
     queues: () => transport.tasks.depth(),
@@ -276,6 +280,7 @@ async function construct(config: Config, ground: Ground) {
         metrics: metrics.coordinator,
         name: `${name} coordinator`,
         isSharing: transport.kind !== 'memory',
+        isHeld,
       })
     : null
   const vault = new modules.Vault({ store, clock, keys: masterKeys })
@@ -300,6 +305,7 @@ async function construct(config: Config, ground: Ground) {
     version: VERSION,
     roles: [...config.roles],
     trouble: () => coordinator?.trouble() ?? null,
+    isHeld,
   })
   const externalTasks = modules.createExternalTasks({
     transport,
@@ -332,6 +338,7 @@ async function construct(config: Config, ground: Ground) {
           },
         },
         externalTasks,
+        isHeld,
         rateLimits: config.rateLimits,
         rateLimiter,
       })
@@ -357,6 +364,7 @@ async function construct(config: Config, ground: Ground) {
     isCleaning: coordinator !== null,
   })
   const services: readonly (Service | null)[] = [
+    hold,
     upkeep,
     createIdleMemory({ clock, heap: ownHeap() }),
     knownTypes,

@@ -89,7 +89,7 @@ export function createApi(parts: ApiParts): Api {
     reader,
     watch,
     stopping: stopping.signal,
-    sendCommand: createSendCommand({ store, transport, clock, log, watch }),
+    sendCommand: createSendCommand({ store, transport, clock, log, watch, isHeld: parts.isHeld }),
     outcomes: new OutcomeWaits({ store, clock, watch, stopping: stopping.signal }),
   }
   const app = createServer(parts)

@@ -2,7 +2,7 @@
  * Commands: a row of the inbox first, then a look, then the coordinator's verdict (R15).
  *
  * Invariant: whatever is answered was durable before. A verdict that does not come in time is answered as 202 with the
- * command's id; the command still counts, once.
+ * command's id; the command still counts, once. A process that was started paused waits for none.
  */
 
 import { type Command, isObject, type Json, type Verdict } from '@weft/engine'
@@ -25,6 +25,7 @@ export interface CommandParts {
   readonly clock: Clock
   readonly log: Log
   readonly watch: Watch
+  readonly isHeld: () => boolean
 }
 
 export interface CommandRequest {
@@ -54,7 +55,7 @@ export function createSendCommand(parts: CommandParts): SendCommand {
       if (outcome.kind === 'no_run') throw runNotFound(request.runId)
       if (outcome.kind === 'exists' && outcome.verdict) return answerOf(commandId, outcome.verdict)
       announce(parts, [{ runId: request.runId, signal: { kind: 'look' } }])
-      const verdict = await waiter.verdict()
+      const verdict = parts.isHeld() ? null : await waiter.verdict()
       return verdict ? answerOf(commandId, verdict) : { status: 202, body: { commandId } }
     } finally {
       waiter.close()

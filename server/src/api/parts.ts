@@ -59,6 +59,8 @@ export interface ApiParts {
   /** Tasks for programs outside. */
   readonly externalTasks: ExternalTasks
   readonly health: Health
+  /** Whether this process was started paused: then nothing is decided soon. */
+  readonly isHeld: () => boolean
   readonly rateLimits: RateLimits
   readonly rateLimiter: RateLimiter
 }

@@ -16,6 +16,8 @@ export interface Connection {
   readonly where: string
   /** The engine runs in this process and ends with the command. */
   readonly isOwnEngine: boolean
+  /** An engine of this process that dispatches nothing (WEFT_START_PAUSED), and ends before anybody can resume it. */
+  readonly isHeld: boolean
   close(): Promise<void>
 }
 
@@ -50,7 +52,13 @@ export async function connect(
 }
 
 function remote(url: string, apiKey: string | null, where: string): Connection {
-  return { client: new Client({ url, apiKey }), where, isOwnEngine: false, close: async () => {} }
+  return {
+    client: new Client({ url, apiKey }),
+    where,
+    isOwnEngine: false,
+    isHeld: false,
+    close: async () => {},
+  }
 }
 
 /** The key of the data directory is meant for its own server only. */
@@ -73,6 +81,7 @@ async function ownEngine(dataDirectory: string, say: (text: string) => void): Pr
     client: new Client({ url: weft.url, apiKey: weft.apiKey }),
     where: `an engine in this process, on ${readable(dataDirectory)}`,
     isOwnEngine: true,
+    isHeld: read.config.startPaused,
     close: () => weft.stop(),
   }
 }

@@ -1,6 +1,7 @@
 /** `weft doctor`: what is in force, whether it is healthy, and what to do where it is not. */
 import { Command } from 'commander'
 import { describeConfig, readConfig } from '../config.ts'
+import { RESUME_ADVICE } from '../hold.ts'
 import { readServerFile } from '../server-file.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { EXIT } from './exit.ts'
@@ -56,6 +57,8 @@ async function doctor(session: Session): Promise<number> {
       warnings.push(
         `The coordinator ${name} has not shown itself for ${Math.round(silentMs / 1000)} s; its peers end its session after 8 s and take over.`,
       )
+  for (const { name } of about.held)
+    warnings.push(`${name} was started with WEFT_START_PAUSED and dispatches nothing: ${RESUME_ADVICE}.`)
   if (workers.length === 0)
     warnings.push('No worker lives: tasks stay queued. Start a process with the worker role.')
   for (const run of stuck)

@@ -13,6 +13,7 @@ import { openCommand } from './open.ts'
 import { patchesCommand } from './patches.ts'
 import { queuesCommand } from './queues.ts'
 import { apiCommand } from './raw.ts'
+import { resumeCommand } from './resume.ts'
 import { runCommand } from './run.ts'
 import { cancelCommand, logsCommand, recoverCommand, runsCommand, whyCommand } from './runs.ts'
 import { devCommand, serveCommand } from './serve.ts'
@@ -59,6 +60,7 @@ Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiti
     decideCommand(context, 'reject'),
     sendCommand(context),
     recoverCommand(context),
+    resumeCommand(context),
     validateCommand(context),
     openCommand(context),
     doctorCommand(context),

@@ -62,7 +62,12 @@ async function run(session: Session, workflow: string, options: RunOptions): Pro
   const { terminal } = session.context
   const what = await whatToRun(workflow, session.context.clock)
   const given = options.input === undefined ? undefined : await readJson(options.input, '--input', terminal)
-  const client = await session.client()
+  const { client, isHeld } = await session.connection()
+  if (isHeld && !options.detach)
+    throw new CliError(
+      EXIT.refused,
+      'WEFT_START_PAUSED is set, so the engine of this command dispatches nothing and the run would never end. Nothing was started. Unset it, or store the run with --detach for the server that starts next.',
+    )
   const body = { ...what, input: mergeInput(given, options.set), labels: readLabels(options.label) }
   const key = options.idempotencyKey
   const submitted = await client

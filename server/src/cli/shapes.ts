@@ -213,7 +213,13 @@ export interface About {
     readonly leaving: boolean
     readonly silentMs: number
   }[]
+  readonly held: readonly { readonly name: string; readonly since: number }[]
   readonly lanes: readonly QueueSummary[]
+}
+
+export interface ResumedAll {
+  readonly resumed: readonly string[]
+  readonly runs: number
 }
 
 /** Every page of a list, one after another, until `most` items. */

@@ -40,6 +40,8 @@ export interface CoordinatorParts {
   readonly name: string
   /** Whether others may own partitions too; without it this one takes all of them. */
   readonly isSharing?: boolean
+  /** Whether nothing is taken up yet: it owns its share all the same, and sees to nothing in it. */
+  readonly isHeld?: () => boolean
   /** Bound of the states in memory. */
   readonly cacheBytes?: number
   readonly engine?: Engine
@@ -66,6 +68,7 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
   const log = parts.log.child({ part: 'coordinator' })
   const trouble = new Trouble(log, clock)
   const takes = new Map<number, number>()
+  const isHeld = parts.isHeld ?? (() => false)
   let life: Life = { kind: 'stopped' }
   let starting: Promise<void> | null = null
   let stopping: Promise<void> | null = null
@@ -89,7 +92,7 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
     isLeased: () => current?.isLeased() ?? true,
     lost: (session) => void lose(session),
   })
-  const tenureParts = { store, transport, clock, log, pipeline, trouble, takes }
+  const tenureParts = { store, transport, clock, log, pipeline, trouble, takes, isHeld }
   const upkeep = { store, transport, clock, log, pipeline, trouble }
 
   // Workers get one heartbeat to register what they perform: only what nobody holds is handed out again (R5).
@@ -162,8 +165,8 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
   function restoreAfter(delayMs: number): void {
     cancelRestore?.()
     cancelRestore = clock.after(delayMs, () => {
-      // Who takes partitions publishes what their runs are owed anyway.
-      if (life.kind !== 'owning') return
+      // Who takes partitions, or takes up their runs, publishes what these are owed anyway.
+      if (life.kind !== 'owning' || isHeld()) return
       const { session, partitions } = life.tenure
       restore(upkeep, session, [...partitions]).then(
         (runs) => log.info({ runs }, `what ${runs} unfinished runs are owed is published again`),
@@ -186,10 +189,12 @@ export function createCoordinator(parts: CoordinatorParts): Coordinator {
   async function turn(): Promise<number> {
     if (life.kind !== 'owning') return SWEEP_INTERVAL_MS
     const { tenure } = life
+    metrics.owns(tenure.partitions.size)
+    if (isHeld()) return SWEEP_INTERVAL_MS
     try {
       const next = await sweep(upkeep, tenure.session, [...tenure.partitions])
+      await tenure.takeUp()
       trouble.over('sweep')
-      metrics.owns(tenure.partitions.size)
       return next
     } catch (error) {
       if (isOwning()) trouble.began('sweep', error)

@@ -31,6 +31,8 @@ export interface TenureParts {
   readonly trouble: Trouble
   /** How often this process has taken each partition: each time the lane handed its signals out once more. */
   readonly takes: Map<number, number>
+  /** Whether runs are left as they are, in partitions that are owned. */
+  readonly isHeld: () => boolean
 }
 
 export class Tenure {
@@ -39,6 +41,8 @@ export class Tenure {
   #partitions: ReadonlySet<number> = new Set()
   /** Taken, and their signals not handed out again yet. */
   readonly #unreset = new Set<number>()
+  /** Taken, and their unfinished runs not taken up yet. */
+  readonly #behind = new Set<number>()
   #receiving = new AbortController()
   /** The call under way. */
   #call: Promise<unknown> = Promise.resolve()
@@ -59,19 +63,29 @@ export class Tenure {
 
   /** Locks these partitions as far as they are free, and takes up their runs; answers which are owned now. */
   async take(wanted: readonly number[]): Promise<readonly number[]> {
-    const { store, clock, pipeline, takes, log } = this.#parts
+    const { pipeline, takes } = this.#parts
     const claimed = await this.session.claim(wanted)
     const taken = claimed.filter((partition) => !this.#partitions.has(partition))
     if (taken.length === 0 || this.#isOver) return claimed
     for (const partition of taken) {
       this.#unreset.add(partition)
+      this.#behind.add(partition)
       takes.set(partition, (takes.get(partition) ?? 0) + 1)
     }
     pipeline.own(taken)
     this.#change(new Set([...this.#partitions, ...taken]))
-    const found = await recover({ store, clock, pipeline }, this.session, taken)
-    if (found > 0) log.info({ runs: found, partitions: taken }, `${found} unfinished runs are taken up`)
+    await this.takeUp()
     return claimed
+  }
+
+  /** Looks at every unfinished run of partitions that were taken, unless it has, or the process is held. */
+  async takeUp(): Promise<void> {
+    const { store, clock, pipeline, log, isHeld } = this.#parts
+    const partitions = [...this.#behind]
+    if (partitions.length === 0 || isHeld()) return
+    const found = await recover({ store, clock, pipeline }, this.session, partitions)
+    for (const partition of partitions) this.#behind.delete(partition)
+    if (found > 0) log.info({ runs: found, partitions }, `${found} unfinished runs are taken up`)
   }
 
   async giveUp(unwanted: readonly number[]): Promise<void> {
@@ -79,7 +93,10 @@ export class Tenure {
     if (given.length === 0) return
     const { clock, pipeline } = this.#parts
     this.#change(new Set([...this.#partitions].filter((partition) => !given.includes(partition))))
-    for (const partition of given) this.#unreset.delete(partition)
+    for (const partition of given) {
+      this.#unreset.delete(partition)
+      this.#behind.delete(partition)
+    }
     const settled = Promise.all([this.#call, pipeline.giveUp(given)])
     await Promise.race([settled, this.session.ended, pause(clock, DRAIN_MS)])
     try {

@@ -11,6 +11,7 @@ import { connect, type DatabaseAddress, openPool, refuseOldVersion } from './dat
 import { openDeadLetters } from './dead-letters.ts'
 import { translate, translated } from './failure.ts'
 import { openGraphs } from './graphs.ts'
+import { openHolds } from './holds.ts'
 import { openIdempotency } from './idempotency.ts'
 import { openInbox } from './inbox.ts'
 import { openKeys } from './keys.ts'
@@ -82,6 +83,7 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
     idempotency: translated(openIdempotency(database)),
     workers: translated(openWorkers(database)),
     coordinators: translated(coordinators.verbs),
+    holds: translated(openHolds(database)),
     openOwner: (name) => openOwner(database, clock, name),
 
     ...translated({

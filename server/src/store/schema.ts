@@ -404,3 +404,12 @@ export const workers = pgTable('workers', {
   beatAt: milliseconds('beat_at').notNull(),
   expiresAt: milliseconds('expires_at').notNull(),
 })
+
+/** Processes that were started paused, with their latest sign of life by the database's clock. */
+export const heldProcesses = pgTable('held_processes', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
+  resumed: boolean('resumed').notNull(),
+  since: milliseconds('since').notNull(),
+  beatAt: milliseconds('beat_at').notNull(),
+})

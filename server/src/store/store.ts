@@ -578,6 +578,16 @@ export interface Store {
     /** This coordinator takes no part any more. */
     leave(request: { readonly id: string }): Promise<void>
   }
+  /** Processes that were started paused. */
+  readonly holds: {
+    /** Shows that this process is held and lives; answers whether it was told to go on. */
+    beat(request: { readonly id: string; readonly name: string }): Promise<{ readonly isResumed: boolean }>
+    /** Those that live and dispatch nothing; who was held first in front. */
+    list(): Promise<{ readonly name: string; readonly since: number }[]>
+    /** Tells all of them to go on; answers the names of those that live. */
+    resume(): Promise<string[]>
+    leave(request: { readonly id: string }): Promise<void>
+  }
   /** Opens the session on which a coordinator owns partitions. */
   openOwner(name: string): Promise<OwnerSession>
   /**

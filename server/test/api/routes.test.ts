@@ -102,6 +102,7 @@ const ROWS: Record<RouteName, Row> = {
   failTask: { body: { worker: 'w', task: 'none', error: { message: 'broke' } } },
   recordTask: { body: { worker: 'w', task: 'none', name: 'paid' } },
   about: {},
+  resumeAll: {},
   health: {},
   ready: {},
   metrics: {},

@@ -135,6 +135,7 @@ export class ApiWorld {
       environmentCredentials: environmentCredentials({ FROM_OUTSIDE: '{"token":"of the machine"}' }),
       nodeTypes: { current, served: async () => new Set(['log', ...externalTasks.served()]) },
       externalTasks,
+      isHeld: () => false,
       health: createHealth({
         store: seen,
         transport: this.transport,
@@ -142,6 +143,7 @@ export class ApiWorld {
         version: '0.0.0',
         roles: ['api'],
         trouble: () => null,
+        isHeld: () => false,
       }),
       rateLimits: settings.rateLimits ?? { global: null, key: null, tiers: [] },
       rateLimiter: memoryRateLimiter({ clock }),

@@ -184,10 +184,10 @@ describe('what is wrong', () => {
     expect(warnings({ WEFT_PROT: '1' })[0]).toContain('`WEFT_PORT`')
   })
 
-  test('a setting that has no effect yet says so', () => {
-    expect(warnings({ WEFT_START_PAUSED: '1' })[0]).toContain(
-      'WEFT_START_PAUSED=1 has no effect in this version',
-    )
+  test('of the start in a hold is not guessed at', () => {
+    expect(config({}).startPaused).toBe(false)
+    expect(config({ WEFT_START_PAUSED: 'true' }).startPaused).toBe(true)
+    expect(problems({ WEFT_START_PAUSED: '1' })[0]).toContain('it is one of true, false')
   })
 })
 

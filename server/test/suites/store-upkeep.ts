@@ -55,6 +55,27 @@ export function upkeepCases(opened: Opened<Store>): void {
     })
   })
 
+  describe('holds', () => {
+    it('last until somebody resumes, also for a process that did not ask meanwhile', async () => {
+      const { store } = opened()
+      const [one, other] = [
+        { id: randomUUID(), name: 'one' },
+        { id: randomUUID(), name: 'other' },
+      ]
+      expect(await store.holds.beat(one)).toEqual({ isResumed: false })
+      await store.holds.beat(other)
+      expect(await store.holds.beat(one)).toEqual({ isResumed: false })
+      expect((await store.holds.list()).map(({ name }) => name)).toEqual(['one', 'other'])
+      expect(await store.holds.resume()).toEqual(['one', 'other'])
+      expect([await store.holds.list(), await store.holds.resume()]).toEqual([[], []])
+      expect(await store.holds.beat(other)).toEqual({ isResumed: true })
+      // A start after that is another process's.
+      await store.holds.leave(one)
+      expect(await store.holds.beat(one)).toEqual({ isResumed: false })
+      for (const { id } of [one, other]) await store.holds.leave({ id })
+    })
+  })
+
   describe('the database', () => {
     it('answers, and tells its version, clock and settings', async () => {
       const { store } = opened()

@@ -10,6 +10,13 @@ export const opsRoutes = {
     summary: 'Version, database settings, clock offset and figures, for `weft doctor`',
     answers: { 200: s.about },
   },
+  resumeAll: {
+    method: 'POST',
+    path: '/resume',
+    role: 'admin',
+    summary: 'Let every process go on that was started with WEFT_START_PAUSED; paused runs stay paused',
+    answers: { 200: s.resumedAll },
+  },
   health: {
     method: 'GET',
     path: '/healthz',

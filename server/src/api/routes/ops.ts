@@ -1,12 +1,24 @@
 /** Node types, blobs, figures for `doctor`, health. */
+import type { RunStatus } from '@weft/engine'
 import type { Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
 
+/** Unfinished, and not paused. */
+const GOING_ON: readonly RunStatus[] = ['queued', 'running', 'waiting', 'stopping']
+
 export function opsHandlers(
   parts: HandlerParts,
 ): Handlers<
-  'listNodeTypes' | 'listWorkers' | 'listQueues' | 'getBlob' | 'about' | 'health' | 'ready' | 'metrics'
+  | 'listNodeTypes'
+  | 'listWorkers'
+  | 'listQueues'
+  | 'getBlob'
+  | 'about'
+  | 'resumeAll'
+  | 'health'
+  | 'ready'
+  | 'metrics'
 > {
   const { store, transport, clock, settings, nodeTypes, metrics, health } = parts
 
@@ -46,10 +58,11 @@ export function opsHandlers(
       return { status: 200, body: blob.bytes, headers }
     },
     async about() {
-      const [database, runs, coordinators, lanes] = await Promise.all([
+      const [database, runs, coordinators, held, lanes] = await Promise.all([
         store.describe(),
         store.runs.counts(),
         store.coordinators.list(),
+        store.holds.list(),
         transport.tasks.depth().catch(() => []), // what is wrong with it stands under /readyz
       ])
       return {
@@ -66,9 +79,16 @@ export function opsHandlers(
             leaving,
             silentMs,
           })),
+          held,
           lanes,
         },
       }
+    },
+    async resumeAll() {
+      const resumed = await store.holds.resume()
+      const { byStatus } = await store.runs.counts()
+      const runs = GOING_ON.reduce((sum, status) => sum + (byStatus[status] ?? 0), 0)
+      return { status: 200, body: { resumed, runs: resumed.length === 0 ? 0 : runs } }
     },
     health: () => ({ status: 200, body: health.live() }),
     async ready() {

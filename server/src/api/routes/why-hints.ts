@@ -1,10 +1,12 @@
 /** What the run's own state cannot know about why it is not moving, in sentences that say what to do. */
 import type { Explanation } from '@weft/engine'
+import { RESUME_ADVICE } from '../../hold.ts'
 import type { RunRow } from '../../store/store.ts'
+import { isFinishedRow } from '../outcome.ts'
 import type { HandlerParts } from '../parts.ts'
 
 export async function hintsFor(
-  parts: Pick<HandlerParts, 'nodeTypes'>,
+  parts: Pick<HandlerParts, 'nodeTypes' | 'store'>,
   row: RunRow,
   tokens: readonly Explanation[],
 ): Promise<string[]> {
@@ -12,6 +14,12 @@ export async function hintsFor(
   if (row.stuckReason !== null) {
     hints.push(
       `The run is in quarantine, because working on it failed: ${row.stuckReason} Nothing moves it until \`weft recover ${row.id}\` (POST /runs/${row.id}/recover) lets it try again.`,
+    )
+  }
+  const held = isFinishedRow(row) ? [] : await parts.store.holds.list()
+  if (held.length > 0) {
+    hints.push(
+      `Nothing is dispatched by ${held.map(({ name }) => name).join(', ')}, started with WEFT_START_PAUSED: ${RESUME_ADVICE}.`,
     )
   }
   if (row.status === 'failed' && row.error !== null) {

@@ -11,7 +11,7 @@ export const health = z.object({
 export const readiness = z.object({
   status: z
     .enum(['ready', 'degraded', 'not_ready'])
-    .describe('degraded: requests are accepted, and steps wait for the transport'),
+    .describe('degraded: requests are accepted, and steps wait: for the transport, or for POST /resume'),
   dependencies: z.record(
     z.string(),
     z.object({ ok: z.boolean(), ms: z.number().optional(), error: z.string().optional() }),
@@ -34,5 +34,15 @@ export const about = z.object({
       }),
     )
     .describe('who decides runs, and which of the 16 partitions each owns'),
+  held: z
+    .array(z.object({ name: z.string(), since: z.number() }))
+    .describe('processes that were started paused, and dispatch nothing until POST /resume'),
   lanes: z.array(queue),
+})
+
+export const resumedAll = z.object({
+  resumed: z.array(z.string()).describe('the processes that go on, within about a second'),
+  runs: z
+    .number()
+    .describe('unfinished runs that are not paused, in all workspaces; 0 when nothing was held'),
 })
