@@ -68,7 +68,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     allow: `127.0.0.1:${outside.port}`,
   })
   const client = new ApiClient(weft.url, weft.apiKey)
-  const driver = new Driver({ client, service: outside.url, random, runsAtOnce: options.runsAtOnce })
+  const driver = new Driver({
+    client,
+    service: outside.url,
+    random,
+    pace: { runsAtOnce: options.runsAtOnce },
+  })
   try {
     await weft.start()
     await driver.start()

@@ -18,10 +18,14 @@ import type { LedgerEntry } from '../../../examples/service/ledger.ts'
 import type { ApiClient } from './client.ts'
 import type { AcceptedRun } from './driver.ts'
 
-export interface CheckedRun {
+/** What the ledger is held against. */
+export interface LoggedRun {
   readonly id: string
-  readonly state: RunState
   readonly events: readonly RunEvent[]
+}
+
+export interface CheckedRun extends LoggedRun {
+  readonly state: RunState
 }
 
 interface StoredRun {
@@ -33,46 +37,77 @@ interface StoredRun {
   readonly stuck_reason: string | null
 }
 
-/** Reads every run, children included, with its log, and folds it. Says what is wrong with the logs themselves. */
+/** Every run, children included, as `eachRun` reads it. */
 export async function readRuns(
   databaseUrl: string,
   client: ApiClient,
   problems: string[],
 ): Promise<CheckedRun[]> {
+  const runs: CheckedRun[] = []
+  for await (const run of eachRun(databaseUrl, client, problems)) runs.push(run)
+  return runs
+}
+
+const RUNS_AT_A_TIME = 1_000
+const BEFORE_ALL = '00000000-0000-0000-0000-000000000000'
+
+/** Reads every run, children included, with its log, and folds it. Says what is wrong with the logs themselves. */
+export async function* eachRun(
+  databaseUrl: string,
+  client: ApiClient,
+  problems: string[],
+): AsyncGenerator<CheckedRun> {
   const database = new pg.Client({ connectionString: databaseUrl })
   await database.connect()
   try {
-    const runs = (
-      await database.query<StoredRun>(
-        'select id, status, output, error, finished_at, stuck_reason from runs order by id',
-      )
-    ).rows
-    const logs = await logsOf(database)
     const graphs = await graphsOf(database, client)
-    const checked: CheckedRun[] = []
-    for (const run of runs) {
-      if (run.finished_at === null) problems.push(`run ${run.id} has not ended: ${run.status}`)
-      if (run.stuck_reason !== null) problems.push(`run ${run.id} is stuck: ${run.stuck_reason}`)
-      const log = logs.get(run.id) ?? []
-      log.forEach(({ seq }, index) => {
-        if (seq !== index + 1) problems.push(`run ${run.id}: event ${seq} stands at place ${index + 1}`)
-      })
-      const events = log.map(({ event }) => event)
-      const state = fold(run.id, events, (hash) => graphs.get(hash) as Graph)
-      checkRow(run, state, problems)
-      checkLog(run.id, events, problems)
-      checked.push({ id: run.id, state, events })
+    for (let after = BEFORE_ALL; ; ) {
+      const { rows: runs } = await database.query<StoredRun>(
+        'select id, status, output, error, finished_at, stuck_reason from runs where id > $1 order by id limit $2',
+        [after, RUNS_AT_A_TIME],
+      )
+      const last = runs.at(-1)
+      if (last === undefined) return
+      after = last.id
+      const logs = await logsOf(
+        database,
+        runs.map(({ id }) => id),
+      )
+      for (const run of runs) yield checkedRun(run, logs.get(run.id) ?? [], graphs, problems)
     }
-    return checked
   } finally {
     await database.end()
   }
 }
 
-async function logsOf(database: pg.Client): Promise<Map<string, { seq: number; event: RunEvent }[]>> {
+type Log = readonly { readonly seq: number; readonly event: RunEvent }[]
+
+function checkedRun(
+  run: StoredRun,
+  log: Log,
+  graphs: ReadonlyMap<string, Graph>,
+  problems: string[],
+): CheckedRun {
+  if (run.finished_at === null) problems.push(`run ${run.id} has not ended: ${run.status}`)
+  if (run.stuck_reason !== null) problems.push(`run ${run.id} is stuck: ${run.stuck_reason}`)
+  log.forEach(({ seq }, index) => {
+    if (seq !== index + 1) problems.push(`run ${run.id}: event ${seq} stands at place ${index + 1}`)
+  })
+  const events = log.map(({ event }) => event)
+  const state = fold(run.id, events, (hash) => graphs.get(hash) as Graph)
+  checkRow(run, state, problems)
+  checkLog(run.id, events, problems)
+  return { id: run.id, state, events }
+}
+
+async function logsOf(
+  database: pg.Client,
+  ids: readonly string[],
+): Promise<Map<string, { seq: number; event: RunEvent }[]>> {
   const logs = new Map<string, { seq: number; event: RunEvent }[]>()
   const { rows } = await database.query<{ run_id: string; seq: number; data: RunEvent }>(
-    'select run_id, seq, data from run_events order by run_id, seq',
+    'select run_id, seq, data from run_events where run_id = any($1) order by run_id, seq',
+    [ids],
   )
   for (const { run_id, seq, data } of rows) {
     const log = logs.get(run_id) ?? []
@@ -111,8 +146,9 @@ function checkRow(run: StoredRun, state: RunState, problems: string[]): void {
   }
 }
 
-/** Time never goes back, and each round of a step ends once. */
-function checkLog(id: string, events: readonly RunEvent[], problems: string[]): void {
+/** Time never goes back, and each round of a step ends once; answers how many ended once more. */
+export function checkLog(id: string, events: readonly RunEvent[], problems: string[]): number {
+  let repeatedEnds = 0
   const ended = new Set<string>()
   let at = 0
   for (const event of events) {
@@ -121,9 +157,13 @@ function checkLog(id: string, events: readonly RunEvent[], problems: string[]): 
     if (event.type !== 'step.completed' && event.type !== 'step.failed' && event.type !== 'step.repeated')
       continue
     const name = `${event.key}/${event.round}`
-    if (ended.has(name)) problems.push(`run ${id}: round ${name} has ended twice`)
+    if (ended.has(name)) {
+      repeatedEnds++
+      problems.push(`run ${id}: round ${name} has ended twice`)
+    }
     ended.add(name)
   }
+  return repeatedEnds
 }
 
 /** The API's view of every run is the fold of its log. */
@@ -192,8 +232,9 @@ const MOST_SKEW_MS = 20
  */
 export function checkLedger(
   entries: readonly LedgerEntry[],
-  runs: readonly CheckedRun[],
+  runs: readonly LoggedRun[],
   problems: string[],
+  mostSkewMs = MOST_SKEW_MS,
 ): LedgerFindings {
   const calls = new Map<string, LedgerEntry[]>()
   const attempts = new Set<string>()
@@ -221,8 +262,7 @@ export function checkLedger(
     const answers = group.flatMap(({ answeredAt }) => (answeredAt === null ? [] : [answeredAt]))
     if (answers.length > 0) clockSkewMs = Math.max(clockSkewMs, Math.min(...answers) - at)
   }
-  if (clockSkewMs > MOST_SKEW_MS)
-    problems.push(`the clocks of engine and service are ${clockSkewMs} ms apart`)
+  if (clockSkewMs > mostSkewMs) problems.push(`the clocks of engine and service are ${clockSkewMs} ms apart`)
 
   let callsAfterCompletion = 0
   for (const { id, key, round, at, group } of completions) {

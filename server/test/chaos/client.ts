@@ -1,10 +1,12 @@
 /**
  * A caller of the API that lives through kills: a request that could not be delivered, or whose answer did not come, is
- * sent again. Nothing else is retried: any answer but a success is an error of the trial.
+ * sent again, to the next of the API's addresses. Nothing else is retried: any answer but a success is an error of the trial.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 
 const RETRY_EVERY_MS = 50
+/** A process that was stopped takes requests and never answers. */
+const ANSWER_WITHIN_MS = 5_000
 
 export class UnexpectedAnswer extends Error {
   override readonly name = 'UnexpectedAnswer'
@@ -16,13 +18,15 @@ export class UnexpectedAnswer extends Error {
 }
 
 export class ApiClient {
-  readonly #url: string
+  readonly #urls: readonly string[]
   readonly #apiKey: string
+  #next = 0
   /** Requests that had to be sent again. */
   resent = 0
 
-  constructor(url: string, apiKey: string) {
-    this.#url = url
+  /** With one address an answer is waited for as long as it takes. */
+  constructor(urls: string | readonly string[], apiKey: string) {
+    this.#urls = typeof urls === 'string' ? [urls] : urls
     this.#apiKey = apiKey
   }
 
@@ -47,9 +51,11 @@ export class ApiClient {
   /** `null`: no answer, or one that says that the database is not there (yet). */
   async #send(method: string, path: string, body: unknown, idempotencyKey?: string): Promise<unknown> {
     let answer: { status: number; text: string }
+    const url = this.#urls[this.#next++ % this.#urls.length]
     try {
-      const response = await fetch(`${this.#url}/api/v1${path}`, {
+      const response = await fetch(`${url}/api/v1${path}`, {
         method,
+        ...(this.#urls.length > 1 ? { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) } : {}),
         headers: {
           authorization: `Bearer ${this.#apiKey}`,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),

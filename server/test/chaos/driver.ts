@@ -1,12 +1,13 @@
 /**
- * The load: keeps a number of runs going, decides their approvals, sends their messages, until told to drain.
+ * The load: keeps a number of runs going, or offers so many a second, decides their approvals, sends their messages,
+ * until told to drain.
  *
  * Owns: which runs were accepted and what each must end as. A run counts as accepted when the API answered its submit.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../random.ts'
 import type { ApiClient } from './client.ts'
-import { inputOf, LOADS, type Load, type LoadInput } from './workflows.ts'
+import { BRIEF, inputOf, LOADS, type Load, type LoadInput } from './workflows.ts'
 
 export interface AcceptedRun {
   readonly id: string
@@ -21,13 +22,25 @@ interface Page<T> {
 
 const UNFINISHED = 'queued,running,waiting,paused,stopping'
 const LOOK_EVERY_MS = 100
+const OFFER_EVERY_MS = 5
+/** Of a load by the second every tenth run is one of the mix; the others are brief. */
+const BRIEF_RUNS_PER_MIXED = 9
+
+/** How many runs are wanted. */
+export type Pace =
+  | { readonly runsAtOnce: number }
+  | {
+      readonly perSecond: number
+      /** False: so much is open already that what is due now is not submitted, and not made up for later. */
+      mayOffer(): boolean
+    }
 
 export class Driver {
   readonly accepted = new Map<string, AcceptedRun>()
   readonly #client: ApiClient
   readonly #service: string
   readonly #random: Random
-  readonly #runsAtOnce: number
+  readonly #pace: Pace
   /** Decisions and messages under way; each is sent until it is answered. */
   readonly #errands = new Set<Promise<void>>()
   readonly #decided = new Set<string>()
@@ -37,19 +50,34 @@ export class Driver {
   #loops: Promise<void>[] = []
   decisions = 0
   messages = 0
+  /** Runs that were due and not submitted, see `Pace`. */
+  heldBack = 0
+  /** Runs whose decision or message the API has taken. */
+  readonly answered = new Set<string>()
 
-  constructor(parts: { client: ApiClient; service: string; random: Random; runsAtOnce: number }) {
+  constructor(parts: { client: ApiClient; service: string; random: Random; pace: Pace }) {
     this.#client = parts.client
     this.#service = parts.service
     this.#random = parts.random
-    this.#runsAtOnce = parts.runsAtOnce
+    this.#pace = parts.pace
   }
 
   async start(): Promise<void> {
-    for (const { name, definition } of LOADS) {
+    for (const { name, definition } of [...LOADS, BRIEF]) {
       await this.#client.post('/workflows', { definition }, `workflow-${name}`)
     }
-    this.#loops = [this.#submitLoop(), this.#decideLoop()]
+    const pace = this.#pace
+    const load = 'perSecond' in pace ? this.#offerLoop(pace) : this.#submitLoop(pace.runsAtOnce)
+    this.#loops = [load, this.#decideLoop()]
+  }
+
+  get submitted(): number {
+    return this.#count
+  }
+
+  /** Submits, decisions and messages that are not answered yet. */
+  get unanswered(): number {
+    return this.#errands.size
   }
 
   /** Throws what went wrong in the load so far. */
@@ -85,19 +113,35 @@ export class Driver {
     return page.items.filter(({ parentId }) => parentId === null).map(({ id }) => id)
   }
 
-  async #submitLoop(): Promise<void> {
+  async #submitLoop(runsAtOnce: number): Promise<void> {
     await this.#guarded(async () => {
       while (this.#wanted) {
-        const free = this.#runsAtOnce - (await this.unfinished()).length
-        await Promise.all(Array.from({ length: Math.max(0, free) }, () => this.#submit()))
+        const free = runsAtOnce - (await this.unfinished()).length
+        await Promise.all(
+          Array.from({ length: Math.max(0, free) }, () =>
+            this.#submit((n) => LOADS[n % LOADS.length] as Load),
+          ),
+        )
         await pause(LOOK_EVERY_MS)
       }
     })
   }
 
-  async #submit(): Promise<void> {
+  async #offerLoop({ perSecond, mayOffer }: Extract<Pace, { perSecond: number }>): Promise<void> {
+    const begun = performance.now()
+    while (this.#wanted) {
+      const due = ((performance.now() - begun) / 1_000) * perSecond
+      while (this.#count + this.heldBack < due) {
+        if (mayOffer()) this.#errand(() => this.#submit(mostlyBrief))
+        else this.heldBack++
+      }
+      await pause(OFFER_EVERY_MS)
+    }
+  }
+
+  async #submit(loadOf: (n: number) => Load): Promise<void> {
     const n = ++this.#count
-    const load = LOADS[n % LOADS.length] as Load
+    const load = loadOf(n)
     const input = inputOf(n, this.#service, this.#random)
     const { id } = await this.#client.post<{ id: string }>(
       '/runs',
@@ -119,6 +163,7 @@ export class Driver {
       `message-${input.n}`,
     )
     this.messages++
+    this.answered.add(id)
   }
 
   async #decideLoop(): Promise<void> {
@@ -138,10 +183,12 @@ export class Driver {
     })
   }
 
-  async #decide(id: string, { load, input }: AcceptedRun): Promise<void> {
+  async #decide(id: string, run: AcceptedRun): Promise<void> {
+    const { load, input } = run
     const decision = load.decision?.(input) ?? 'approve'
     await this.#client.post(`/approvals/${id}/decide`, { decision }, `decide-${id}`)
     this.decisions++
+    this.answered.add(run.id)
   }
 
   #errand(work: () => Promise<void>): void {
@@ -157,4 +204,9 @@ export class Driver {
       this.#wanted = false
     }
   }
+}
+
+function mostlyBrief(n: number): Load {
+  const every = BRIEF_RUNS_PER_MIXED + 1
+  return n % every === 0 ? (LOADS[(n / every) % LOADS.length] as Load) : BRIEF
 }

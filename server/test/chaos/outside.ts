@@ -15,7 +15,11 @@ type Question =
   | { readonly ask: 'last' }
   /** When the first call after number `after` began, as soon as there is one. */
   | { readonly ask: 'next'; readonly after: number }
-  | { readonly ask: 'entries' }
+  /** Calls after number `after`, a page of them. */
+  | { readonly ask: 'entries'; readonly after: number }
+
+/** A message between processes should not be longer than some megabytes. */
+const PAGE_OF_ENTRIES = 10_000
 
 export interface Outside {
   readonly port: number
@@ -43,7 +47,14 @@ export async function startOutside(): Promise<Outside> {
     open: (after) => ask({ ask: 'open', after }) as Promise<number>,
     last: () => ask({ ask: 'last' }) as Promise<number>,
     next: (after) => ask({ ask: 'next', after }) as Promise<number>,
-    entries: () => ask({ ask: 'entries' }) as Promise<LedgerEntry[]>,
+    async entries() {
+      const all: LedgerEntry[] = []
+      for (;;) {
+        const page = (await ask({ ask: 'entries', after: all.length })) as LedgerEntry[]
+        if (page.length === 0) return all
+        for (const entry of page) all.push(entry)
+      }
+    },
     async stop() {
       child.kill('SIGTERM')
       await ended
@@ -93,7 +104,8 @@ async function serve(): Promise<void> {
       case 'next':
         return ledger.called((entry) => entry.n > question.after).then(([entry]) => entry?.startedAt)
       case 'entries':
-        return entries
+        // Their numbers count from 1, without a gap.
+        return entries.slice(question.after, question.after + PAGE_OF_ENTRIES)
     }
   }
 

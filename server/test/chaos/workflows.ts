@@ -251,3 +251,10 @@ export const LOADS: readonly Load[] = [
     ending: () => ({ status: 'failed', output: null }),
   },
 ]
+
+/** One call: most of a load that asks for many runs a second. */
+export const BRIEF: Load = {
+  name: 'brief',
+  definition: workflow('brief', { only: call('only') }, { output: '${{ steps.only.output.body.name }}' }),
+  ending: () => completed('only'),
+}

@@ -27,6 +27,13 @@ export interface DeploymentOptions extends Shape {
   readonly redisUrl: string
   /** `host:port` of what the workers may call. */
   readonly allow: string
+  /** Other addresses of the database and the Redis for the member of this name, such as those of proxies. */
+  readonly addressesOf?: (name: string) => Partial<Addresses>
+}
+
+interface Addresses {
+  readonly databaseUrl: string
+  readonly redisUrl: string
 }
 
 /** The part of `GET /about` that says who decides runs. */
@@ -60,21 +67,23 @@ export class Deployment {
       const number = (counts.get(role) ?? 0) + 1
       counts.set(role, number)
       const port = await freePort()
+      const name = `${role}-${number}`
+      const addresses: Addresses = { ...options, ...options.addressesOf?.(name) }
       const weft = new RoleProcess({
-        dataDirectory: newDataDirectory(`${role}-${number}`),
+        dataDirectory: newDataDirectory(name),
         port,
         environment: {
           WEFT_API_KEY: apiKey,
           WEFT_EGRESS_ALLOW: options.allow,
           WEFT_ROLES: role,
-          WEFT_DATABASE_URL: options.databaseUrl,
-          WEFT_REDIS_URL: options.redisUrl,
+          WEFT_DATABASE_URL: addresses.databaseUrl,
+          WEFT_REDIS_URL: addresses.redisUrl,
           WEFT_MASTER_KEY: '0123456789abcdef'.repeat(4),
           WEFT_RATE_LIMITS: 'off',
           [role === 'api' ? 'WEFT_PORT' : 'WEFT_OPS_PORT']: String(port),
         },
       })
-      members.push({ name: `${role}-${number}`, role, weft })
+      members.push({ name, role, weft })
     }
     const directories = members.map(({ weft }) => weft.dataDirectory)
     const deployment = new Deployment(members, apiKey, directories)

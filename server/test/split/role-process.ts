@@ -75,6 +75,16 @@ export class RoleProcess {
     return performance.now() - begun
   }
 
+  /** Resolves to the exit code when the process has ended, by itself or not. */
+  ended(): Promise<number | null> {
+    return this.#ended
+  }
+
+  /** The end of what it printed. */
+  get output(): string {
+    return this.#output
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal)
   }
