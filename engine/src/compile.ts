@@ -52,13 +52,6 @@ export function compile(definition: Definition, types: NodeTypes, options: Compi
   const stored = options.stored ?? false
   const skipUnknown = stored || (options.onUnknownType ?? definition.unknownTypes ?? 'error') === 'skip'
   const limits = limitsOf(definition, report)
-  if (definition.onFailure !== undefined) {
-    report.warning(
-      'no_effect',
-      '`onFailure` starts nothing in this version: a failed run only fails.',
-      '/onFailure',
-    )
-  }
   const count = countNodes(definition.nodes)
   if (count > limits.nodes) {
     const message = `The workflow has ${count} nodes; \`limits.nodes\` allows ${limits.nodes}. Raise it, or split the workflow.`

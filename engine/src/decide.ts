@@ -28,7 +28,7 @@ import type { Effect } from './effect.ts'
 import type { RunEvent } from './event.ts'
 import type { Graph } from './graph.ts'
 import type { Json, JsonObject } from './json.ts'
-import { type ChildReport, childReport, effectsOf, outstanding } from './outstanding.ts'
+import { type ChildReport, childReport, effectsOf, failureEffects, outstanding } from './outstanding.ts'
 import { nodeOf, stepOf } from './routing.ts'
 import { isFinished, type RunState, type Unit } from './run.ts'
 import type { AttemptName, Signal, Verdict } from './signal.ts'
@@ -243,6 +243,7 @@ function newlyOwed(work: Draft, phaseBefore: RunState['phase']['kind']): Effect[
     if (phaseBefore === 'stopping' || work.events.some((event) => event.type === 'run.stopping')) {
       effects.push({ kind: 'halt', abort: true, attempts: [] })
     }
+    if (work.events.some(({ type }) => type === 'run.failed')) effects.push(...failureEffects(state))
     return effects
   }
   if (state.phase.kind === 'paused') {

@@ -67,6 +67,14 @@ export type Effect =
       readonly correlationKey?: string
       readonly match?: string
     }
+  /** Begin the run that the workflow names for its failures. */
+  | {
+      readonly kind: 'on_failure'
+      /** Derived from the failed run and the end that failed it: the same end begins one run, whoever publishes it. */
+      readonly runId: string
+      readonly workflow: string
+      readonly input: JsonObject
+    }
   /** Tell a child that the parent is stopping. */
   | { readonly kind: 'cancel_child'; readonly childId: string }
   /**

@@ -110,6 +110,8 @@ export type RunEvent =
       readonly item?: Json
       readonly index?: number
       readonly forkedFrom?: ForkLink
+      /** The run whose failure started this one (`onFailure`). */
+      readonly failureOf?: string
     })
   /** The node's own `when` was true: it starts. Nodes without `when` start without an event. */
   | (StepBase & { readonly type: 'step.admitted' })

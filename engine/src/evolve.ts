@@ -47,6 +47,7 @@ export function start(
     actor: event.actor,
     parent: event.parent ?? null,
     forkedFrom: event.forkedFrom ?? null,
+    failureOf: event.failureOf ?? null,
     item: event.item,
     index: event.index,
     steps: new Map(),
@@ -167,7 +168,7 @@ export function evolve(
       break
     case 'run.failed':
       endLiveSteps(state, event.at, touched)
-      state.phase = { kind: 'failed', at: event.at, error: event.error }
+      state.phase = { kind: 'failed', at: event.at, seq: state.seq, error: event.error }
       break
     case 'run.cancelled':
       endLiveSteps(state, event.at, touched)

@@ -2,6 +2,10 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 
+/** The id of the run that `onFailure` starts for a run that failed with the event `seq`. No step has such a key. */
+export const failureRunId = (failedId: string, seq: number): string =>
+  childRunId(failedId, '!on_failure', seq)
+
 /**
  * The id of the child that a step starts: derived from (parent, step key, round), a UUID of version 8. Its last digit is
  * the parent's, so that both live in one partition and one commit can speak of both.

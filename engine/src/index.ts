@@ -36,7 +36,7 @@ export * from './expression/index.ts'
 export { type ForkOutcome, type ForkPoint, type ForkTarget, forkEvents } from './fork.ts'
 export { DEFAULT_LIMITS, type Edge, type Graph, type GraphNode, type RunLimits } from './graph.ts'
 export { canonicalJson, hashBytes, hashJson, hashText } from './hash.ts'
-export { childRunId } from './identity.ts'
+export { childRunId, failureRunId } from './identity.ts'
 export {
   escapePointer,
   isObject,

@@ -4,8 +4,10 @@
  */
 import type { Effect, ItemValue, TaskScope } from './effect.ts'
 import { taskId } from './effect.ts'
+import type { StepError } from './errors.ts'
 import { isBlobRef } from './event.ts'
 import type { GraphNode } from './graph.ts'
+import { failureRunId } from './identity.ts'
 import type { Json, JsonObject } from './json.ts'
 import { nodeOf, stepOf } from './routing.ts'
 import { endsBy, isFinished, parseKey, type RunState, type Unit } from './run.ts'
@@ -19,9 +21,10 @@ export function outstanding(state: RunState, now: number): Effect[] {
       return [...liveUnits(state)].flatMap((unit) => effectsOfUnit(state, unit, now))
     case 'stopping':
       return stoppingEffects(state)
+    case 'failed':
+      return failureEffects(state)
     case 'paused':
     case 'completed':
-    case 'failed':
     case 'cancelled':
       return []
   }
@@ -70,6 +73,38 @@ function effectsOfUnit(state: RunState, unit: Unit, now: number): Effect[] {
     }
   }
 }
+
+/**
+ * What a failed run starts. The failure of a child is for its parent to handle, and a run that was started by a failure
+ * starts no other: no chain of failures without an end.
+ */
+export function failureEffects(state: RunState): Effect[] {
+  const workflow = state.graph.definition.onFailure
+  const { phase } = state
+  if (workflow === undefined || phase.kind !== 'failed' || state.parent || state.failureOf !== null) return []
+  const input = {
+    run: {
+      id: state.id,
+      workflow: state.workflow.name,
+      version: state.workflow.version,
+      input: state.input,
+      labels: { ...state.labels },
+      startedAt: state.startedAt,
+      failedAt: phase.at,
+    },
+    error: errorSummary(phase.error),
+    steps: [...state.steps.values()].flatMap(({ id, status, error }) =>
+      status === 'failed' && error ? [{ id, error: errorSummary(error) }] : [],
+    ),
+  }
+  return [{ kind: 'on_failure', runId: failureRunId(state.id, phase.seq), workflow, input }]
+}
+
+const errorSummary = ({ code, message, details }: StepError): JsonObject => ({
+  code,
+  message,
+  ...(details === undefined ? {} : { details }),
+})
 
 function stoppingEffects(state: RunState): Effect[] {
   const attempts: AttemptName[] = []
@@ -157,6 +192,7 @@ export function nextWake(state: RunState, now: number): number | null {
 
 /** Whether a worker, a child or the engine owes the run something: then it needs a dead man's switch (R6). */
 export function owesWork(state: RunState, now: number): boolean {
+  if (state.phase.kind === 'failed') return failureEffects(state).length > 0
   if (isFinished(state) || state.phase.kind === 'paused') return false
   if (state.phase.kind === 'stopping') return true
   // Nobody has looked at the run yet: its first steps are still to be reached.

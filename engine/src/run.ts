@@ -159,7 +159,8 @@ export type Phase =
       readonly deadline: number
     }
   | { readonly kind: 'completed'; readonly at: number; readonly output: Json }
-  | { readonly kind: 'failed'; readonly at: number; readonly error: StepError }
+  /** `seq`: number of the event that ended it; a patch may follow it. */
+  | { readonly kind: 'failed'; readonly at: number; readonly seq: number; readonly error: StepError }
   | { readonly kind: 'cancelled'; readonly at: number; readonly actor: string }
 
 export interface RunState {
@@ -178,6 +179,8 @@ export interface RunState {
   readonly actor: string
   readonly parent: ParentLink | null
   readonly forkedFrom: ForkLink | null
+  /** The run whose failure started this one. */
+  readonly failureOf: string | null
   readonly item: Json | undefined
   readonly index: number | undefined
   readonly steps: Map<string, StepState>

@@ -220,7 +220,9 @@ export const definitionSchema = z
         .describe('Who may patch a run of this workflow, and what a patch may bring in.')
         .optional(),
       unknownTypes: choice(['error', 'skip'], 'What becomes of a node whose type is not known.').optional(),
-      onFailure: text('Workflow to start when a run of this one failed.').optional(),
+      onFailure: text(
+        'Stored workflow (`name`, `name@tag` or `name@version`) to start when a run of this one failed. Its input is `{ run, error, steps }`: the failed run, why it failed, and its failed steps. A child’s failure is left to its parent, and a run that was started so starts no other.',
+      ).optional(),
       labels: z
         .record(z.string(), z.union([z.string(), z.number(), z.boolean()], { error: 'text' }), {
           error: 'a map of texts',

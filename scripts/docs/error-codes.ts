@@ -181,6 +181,7 @@ export const EMBEDDED_CODES = {
 /** Words of the engine that look like codes and are none: kinds, macros, and the codes of the libraries that it explains. */
 const OTHER_WORDS: ReadonlySet<string> = new Set([
   'cancel_child',
+  'on_failure',
   'child_finished',
   'exists_one',
   'expected_token',

@@ -19,6 +19,7 @@ import {
 } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { GraphCatalog } from '../graphs.ts'
+import type { Log } from '../log.ts'
 import type { NewRun, Store } from '../store/store.ts'
 import type { BegunSignal } from '../transport/transport.ts'
 import type { OwedEffect } from './slot.ts'
@@ -26,11 +27,13 @@ import type { OwedEffect } from './slot.ts'
 export const MAX_NESTING = 8
 
 type ChildEffect = Extract<Effect, { kind: 'child' }>
+type FailureEffect = Extract<Effect, { kind: 'on_failure' }>
 
 export interface ChildrenParts {
   readonly store: Pick<Store, 'runs' | 'inbox' | 'workflows' | 'variables' | 'blobs'>
   readonly graphs: Pick<GraphCatalog, 'get' | 'ensureStored' | 'add'>
   readonly clock: Clock
+  readonly log: Log
   /** A blob as JSON. */
   readonly blob: (workspace: string, hash: string) => Promise<Json>
   readonly begun: (childId: string, signal: BegunSignal) => void
@@ -71,6 +74,46 @@ export class Children {
     }
   }
 
+  /** Begins the run that `onFailure` names. What keeps it from beginning would keep it the next time, too: it is said. */
+  async beginOnFailure(workspace: string, effect: FailureEffect, { state }: OwedEffect): Promise<void> {
+    try {
+      const target = await this.#target(workspace, { node: '', workflow: effect.workflow }, null)
+      await this.#beginOnFailure(workspace, effect, state, target)
+    } catch (error) {
+      if (!(error instanceof ChildRefused)) throw error
+      this.#parts.log.warn(
+        { runId: state.id, workflow: effect.workflow, code: error.error.code },
+        `onFailure of a failed run starts nothing: ${error.message}`,
+      )
+    }
+  }
+
+  async #beginOnFailure(
+    workspace: string,
+    { runId, input }: FailureEffect,
+    failed: RunState,
+    { graph, name, version, labels }: Target,
+  ): Promise<void> {
+    const { store, graphs, clock, begun } = this.#parts
+    await graphs.ensureStored(graph)
+    const started: BegunSignal['started'] = {
+      type: 'run.started',
+      at: clock.now(),
+      graph: graph.hash,
+      input: await this.#input(workspace, input, graph),
+      labels: { ...labels, ...failed.labels },
+      workflow: { name, version },
+      vars: await store.variables.get({ workspace, names: graph.variables }),
+      actor: actorOf(failed),
+      failureOf: failed.id,
+    }
+    const run: NewRun = { id: runId, workspace, workflow: name, version, graph: graph.hash, started }
+    const outcome = await store.runs.begin(run)
+    if (outcome.kind !== 'begun') return
+    graphs.add(graph)
+    begun(runId, { kind: 'begun', workspace, started })
+  }
+
   async cancel(workspace: string, childId: string, { state, occasion }: OwedEffect): Promise<void> {
     const outcome = await this.#parts.store.inbox.insert({
       id: `${childId}:cancel:${occasion}`,
@@ -82,7 +125,11 @@ export class Children {
     if (outcome.kind === 'queued') this.#parts.look(childId)
   }
 
-  async #target(workspace: string, effect: ChildEffect, body: Graph | null): Promise<Target> {
+  async #target(
+    workspace: string,
+    effect: Pick<ChildEffect, 'node' | 'workflow'>,
+    body: Graph | null,
+  ): Promise<Target> {
     if (effect.workflow === undefined) {
       if (!body)
         throw new ChildRefused(
@@ -122,7 +169,7 @@ export class Children {
       type: 'run.started',
       at: clock.now(),
       graph: graph.hash,
-      input: await this.#input(workspace, effect, graph),
+      input: await this.#input(workspace, effect.input, graph),
       labels: { ...labels, ...parent.labels },
       workflow: { name, version },
       vars: await this.#variables(workspace, graph, parent),
@@ -173,12 +220,10 @@ export class Children {
     this.#parts.look(parent.id)
   }
 
-  async #input(workspace: string, effect: ChildEffect, graph: Graph): Promise<Json> {
+  async #input(workspace: string, given: Json, graph: Graph): Promise<Json> {
     const schema = graph.definition.input
-    if (!schema) return effect.input
-    const input = isBlobRef(effect.input)
-      ? await this.#parts.blob(workspace, effect.input.$blob)
-      : effect.input
+    if (!schema) return isBlobRef(given) ? given : this.#offload(workspace, given)
+    const input = isBlobRef(given) ? await this.#parts.blob(workspace, given.$blob) : given
     const checked = checkAgainstSchema(schema, input)
     if (checked.ok) return this.#offload(workspace, checked.value)
     const problems = checked.problems
@@ -186,7 +231,7 @@ export class Children {
       .join('; ')
     throw new ChildRefused(
       'invalid_input',
-      `The input of the child run does not match the schema of workflow \`${graph.definition.name}\`: ${problems}`,
+      `The input of the new run does not match the schema of workflow \`${graph.definition.name}\`: ${problems}`,
     )
   }
 

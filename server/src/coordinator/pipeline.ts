@@ -108,6 +108,7 @@ export class Pipeline {
       blob,
       isOwner: (runId) => this.#territory.has(runId) && parts.isLeased(),
       look,
+      failureAnswered: (runId, startedId) => this.#failureAnswered(runId, startedId),
       listen: (listeners) => listen(parts, listeners),
       unpublished: (runId, error) => this.#notPublished(runId, error),
       clock: parts.clock,
@@ -512,6 +513,14 @@ export class Pipeline {
     slot.phase = 'idle'
     slot.entry = null
     this.#states.forget(slot)
+  }
+
+  /** The run's next turn takes back its switch; a turn, because it may have been retried meanwhile. */
+  #failureAnswered(runId: string, startedId: string): void {
+    this.look(runId)
+    const slot = this.#states.peek(runId)
+    if (slot) slot.failureAnswered = startedId
+    this.pump()
   }
 
   #notPublished(runId: string, error: unknown): void {

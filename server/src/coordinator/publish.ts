@@ -29,6 +29,8 @@ export interface PublisherParts {
   readonly isOwner: (runId: string) => boolean
   /** Something stands in the inbox of this run. */
   readonly look: (runId: string) => void
+  /** What this failed run was to start has begun, or cannot. */
+  readonly failureAnswered: (runId: string, startedId: string) => void
   /** Holds the messages that are kept against waits that have opened. */
   readonly listen: (listeners: readonly Listener[]) => Promise<void>
   /** What this run owes could not be published. */
@@ -131,6 +133,12 @@ export class Publisher {
           break
         case 'child':
           this.errands.run(slot.runId, () => this.#parts.children.begin(slot.workspace, effect, owed))
+          break
+        case 'on_failure':
+          this.errands.run(slot.runId, async () => {
+            await this.#parts.children.beginOnFailure(slot.workspace, effect, owed)
+            this.#parts.failureAnswered(slot.runId, effect.runId)
+          })
           break
         case 'listen': {
           const { kind: _, ...wait } = effect

@@ -4,7 +4,6 @@
  * Every load is followed by publishing what the run owes (R5): whoever owned it before may have died between a commit and
  * what follows from it.
  */
-import { isFinished } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { GraphCatalog } from '../graphs.ts'
 import type { CoordinatorMetrics } from '../metrics.ts'
@@ -13,7 +12,7 @@ import type { Transport } from '../transport/transport.ts'
 import type { Engine } from './engine.ts'
 import type { Mailboxes } from './mailboxes.ts'
 import { type LoadOutcome, Reader } from './reader.ts'
-import { FIRST_DEADMAN_MS, localItem, type OwedEffect, type Slot } from './slot.ts'
+import { FIRST_DEADMAN_MS, isFailureAnswered, localItem, type OwedEffect, type Slot } from './slot.ts'
 import { MAX_BEGUN_AGE_MS, type States, stateBytes } from './states.ts'
 import type { Territory } from './territory.ts'
 import type { Trouble } from './trouble.ts'
@@ -119,7 +118,7 @@ export class Recall {
   /** Publishes everything that the run owes. */
   publishOutstanding(slot: Slot): void {
     const { state } = slot
-    if (!state || isFinished(state)) return
+    if (!state || isFailureAnswered(slot, state)) return
     const effects = this.#parts.engine.outstanding(state, this.#parts.clock.now())
     this.#events.owes(
       slot,

@@ -5,7 +5,15 @@
  * Invariants: a run has at most one slot. A slot whose `phase` is `committing` is not decided upon, so its state is at
  * most one batch ahead of the log. What is not idle is never evicted (R3).
  */
-import type { Effect, Graph, Json, RunEvent, RunState, Signal } from '@weft/engine'
+import {
+  type Effect,
+  failureRunId,
+  type Graph,
+  type Json,
+  type RunEvent,
+  type RunState,
+  type Signal,
+} from '@weft/engine'
 import type { RunAppend } from '../store/store.ts'
 import type { BegunSignal, MarkerSignal } from '../transport/transport.ts'
 
@@ -91,12 +99,18 @@ export interface Slot {
   cold: boolean
   /** Estimated size of the state. */
   bytes: number
+  /** The run that its failure was to start and that has begun, or cannot: it is owed no more. */
+  failureAnswered: string | null
   /** The run's partition was given up: whatever still comes back for this slot is nobody's. */
   isAbandoned: boolean
 }
 
 export const FIRST_DEADMAN_MS = 10_000
 export const MAX_DEADMAN_MS = 300_000
+
+/** Whether what the run's last failure was to start is done. (It may have been retried, and failed anew.) */
+export const isFailureAnswered = ({ failureAnswered }: Slot, { id, phase }: RunState): boolean =>
+  phase.kind === 'failed' && failureAnswered === failureRunId(id, phase.seq)
 
 export const newSlot = (runId: string): Slot => ({
   runId,
@@ -117,6 +131,7 @@ export const newSlot = (runId: string): Slot => ({
   conflicts: 0,
   cold: false,
   bytes: 0,
+  failureAnswered: null,
   isAbandoned: false,
 })
 

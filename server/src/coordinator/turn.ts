@@ -18,7 +18,14 @@ import {
 } from '@weft/engine'
 import type { RunAppend } from '../store/store.ts'
 import type { Engine } from './engine.ts'
-import { type Entry, type Item, MAX_DEADMAN_MS, type OwedEffect, type Slot } from './slot.ts'
+import {
+  type Entry,
+  type Item,
+  isFailureAnswered,
+  MAX_DEADMAN_MS,
+  type OwedEffect,
+  type Slot,
+} from './slot.ts'
 import { planWake } from './wake.ts'
 
 export const MAX_SIGNALS_PER_TURN = 50
@@ -193,8 +200,9 @@ const COLD_AFTER_MS = 60_000
  * something, the entry asks the lane whether it holds those tasks, and the switch is set twice as far (R6).
  */
 export function planNext(slot: Slot, entry: Entry, state: RunState, engine: Engine, now: number): WakePlan {
-  const finished = isFinished(state)
-  const owes = engine.owesWork(state, now)
+  const owes = engine.owesWork(state, now) && !isFailureAnswered(slot, state)
+  // A failed run that starts another is done once that one has begun.
+  const finished = isFinished(state) && !owes
   const next = finished ? null : engine.nextWake(state, now)
   const cold = !finished && !owes && (next === null || next > now + COLD_AFTER_MS)
   const fired = slot.wakeAt !== null && slot.wakeAt <= now

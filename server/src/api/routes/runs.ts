@@ -109,7 +109,7 @@ export function runHandlers(parts: HandlerParts): Handlers<RunRoute> {
           waitingFor,
           stuckReason: row.stuckReason,
           tokens,
-          hints: await hintsFor(parts, row, tokens),
+          hints: await hintsFor(parts, row, state, tokens),
         },
       }
     },

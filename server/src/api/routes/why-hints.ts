@@ -1,13 +1,14 @@
 /** What the run's own state cannot know about why it is not moving, in sentences that say what to do. */
-import type { Explanation } from '@weft/engine'
+import { type Explanation, outstanding, type RunState } from '@weft/engine'
 import { RESUME_ADVICE } from '../../hold.ts'
 import type { RunRow } from '../../store/store.ts'
 import { isFinishedRow } from '../outcome.ts'
 import type { HandlerParts } from '../parts.ts'
 
 export async function hintsFor(
-  parts: Pick<HandlerParts, 'nodeTypes' | 'store'>,
+  parts: Pick<HandlerParts, 'nodeTypes' | 'store' | 'clock'>,
   row: RunRow,
+  state: RunState,
   tokens: readonly Explanation[],
 ): Promise<string[]> {
   const hints: string[] = []
@@ -28,6 +29,8 @@ export async function hintsFor(
         ? `\`weft runs retry ${row.id}\` (POST /runs/${row.id}/retry) goes on from there, once the cause is mended; a patch may mend it in the run itself.`
         : `Its parent ${row.parent.runId} has taken this result; retry the parent, and it retries this run.`
     hints.push(`It failed with ${row.error.code}: ${sentence(row.error.message)} ${goOn}`)
+    const started = await onFailureHint(parts, row, state)
+    if (started !== null) hints.push(started)
   }
   const wanted = new Set(tokens.filter((token) => token.waitsFor === 'worker').map((token) => token.type))
   if (wanted.size === 0) return hints
@@ -39,6 +42,21 @@ export async function hintsFor(
     )
   }
   return hints
+}
+
+async function onFailureHint(
+  { store, clock }: Pick<HandlerParts, 'store' | 'clock'>,
+  { workspace }: RunRow,
+  state: RunState,
+): Promise<string | null> {
+  const owed = outstanding(state, clock.now()).find((effect) => effect.kind === 'on_failure')
+  if (!owed) return null
+  const { runId, workflow } = owed
+  if (await store.runs.get({ workspace, id: runId }))
+    return `Its failure started run ${runId} of \`${workflow}\`.`
+  if (await store.workflows.get({ workspace, reference: workflow }))
+    return `Its failure has not started \`${workflow}\` yet. If that lasts, the input schema of \`${workflow}\` refuses what a failed run gives it ({ run, error, steps }); the server’s log says so.`
+  return `Its failure started nothing: \`onFailure\` names \`${workflow}\`, and this workspace has no such workflow. Push it; the next failure starts it.`
 }
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
