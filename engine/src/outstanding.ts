@@ -79,9 +79,9 @@ function effectsOfUnit(state: RunState, unit: Unit, now: number): Effect[] {
  * starts no other: no chain of failures without an end.
  */
 export function failureEffects(state: RunState): Effect[] {
-  const workflow = state.graph.definition.onFailure
   const { phase } = state
-  if (workflow === undefined || phase.kind !== 'failed' || state.parent || state.failureOf !== null) return []
+  const workflow = failureWorkflow(state)
+  if (workflow === undefined || phase.kind !== 'failed') return []
   const input = {
     run: {
       id: state.id,
@@ -99,6 +99,9 @@ export function failureEffects(state: RunState): Effect[] {
   }
   return [{ kind: 'on_failure', runId: failureRunId(state.id, phase.seq), workflow, input }]
 }
+
+const failureWorkflow = ({ graph, parent, failureOf }: RunState): string | undefined =>
+  parent === null && failureOf === null ? graph.definition.onFailure : undefined
 
 const errorSummary = ({ code, message, details }: StepError): JsonObject => ({
   code,
@@ -192,7 +195,7 @@ export function nextWake(state: RunState, now: number): number | null {
 
 /** Whether a worker, a child or the engine owes the run something: then it needs a dead man's switch (R6). */
 export function owesWork(state: RunState, now: number): boolean {
-  if (state.phase.kind === 'failed') return failureEffects(state).length > 0
+  if (state.phase.kind === 'failed') return failureWorkflow(state) !== undefined
   if (isFinished(state) || state.phase.kind === 'paused') return false
   if (state.phase.kind === 'stopping') return true
   // Nobody has looked at the run yet: its first steps are still to be reached.

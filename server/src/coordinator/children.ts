@@ -1,5 +1,6 @@
 /**
- * Child runs: begun, retried and cancelled on behalf of their parent.
+ * Runs that follow from other runs: children, begun, retried and cancelled on behalf of their parent, and what a failed
+ * run starts (`onFailure`).
  *
  * 1. A child's id follows from (parent, step key, round), and so do the ids of the commands it gets: doing any of this
  *    twice does it once (R5).
@@ -41,6 +42,9 @@ export interface ChildrenParts {
   readonly look: (runId: string) => void
 }
 
+/** Why a run begins that nobody submitted. */
+type Origin = Partial<Pick<BegunSignal['started'], 'parent' | 'item' | 'index' | 'failureOf'>>
+
 interface Target {
   readonly graph: Graph
   readonly name: string
@@ -78,7 +82,12 @@ export class Children {
   async beginOnFailure(workspace: string, effect: FailureEffect, { state }: OwedEffect): Promise<void> {
     try {
       const target = await this.#target(workspace, { node: '', workflow: effect.workflow }, null)
-      await this.#beginOnFailure(workspace, effect, state, target)
+      const { runId, input } = effect
+      await this.#start(workspace, runId, target, state, {
+        input,
+        captured: {},
+        more: { failureOf: state.id },
+      })
     } catch (error) {
       if (!(error instanceof ChildRefused)) throw error
       this.#parts.log.warn(
@@ -86,32 +95,6 @@ export class Children {
         `onFailure of a failed run starts nothing: ${error.message}`,
       )
     }
-  }
-
-  async #beginOnFailure(
-    workspace: string,
-    { runId, input }: FailureEffect,
-    failed: RunState,
-    { graph, name, version, labels }: Target,
-  ): Promise<void> {
-    const { store, graphs, clock, begun } = this.#parts
-    await graphs.ensureStored(graph)
-    const started: BegunSignal['started'] = {
-      type: 'run.started',
-      at: clock.now(),
-      graph: graph.hash,
-      input: await this.#input(workspace, input, graph),
-      labels: { ...labels, ...failed.labels },
-      workflow: { name, version },
-      vars: await store.variables.get({ workspace, names: graph.variables }),
-      actor: actorOf(failed),
-      failureOf: failed.id,
-    }
-    const run: NewRun = { id: runId, workspace, workflow: name, version, graph: graph.hash, started }
-    const outcome = await store.runs.begin(run)
-    if (outcome.kind !== 'begun') return
-    graphs.add(graph)
-    begun(runId, { kind: 'begun', workspace, started })
   }
 
   async cancel(workspace: string, childId: string, { state, occasion }: OwedEffect): Promise<void> {
@@ -150,13 +133,7 @@ export class Children {
     return { graph: await this.#parts.graphs.get(stored.graph), name, version, labels }
   }
 
-  async #begin(
-    workspace: string,
-    effect: ChildEffect,
-    parent: RunState,
-    { graph, name, version, labels }: Target,
-  ): Promise<void> {
-    const { store, graphs, clock, begun } = this.#parts
+  async #begin(workspace: string, effect: ChildEffect, parent: RunState, target: Target): Promise<void> {
     const depth = (parent.parent?.depth ?? 0) + 1
     if (depth > MAX_NESTING) {
       throw new ChildRefused(
@@ -164,31 +141,48 @@ export class Children {
         `Child runs nest at most ${MAX_NESTING} deep, and this one would be number ${depth}. Does the workflow start itself?`,
       )
     }
+    const link = {
+      runId: parent.id,
+      key: effect.key,
+      round: effect.round,
+      rootId: parent.parent?.rootId ?? parent.id,
+      depth,
+    }
+    const hasBegun = await this.#start(workspace, effect.childId, target, parent, {
+      input: effect.input,
+      captured: parent.vars,
+      more: { parent: link, ...(await this.#item(workspace, effect)) },
+    })
+    if (!hasBegun && effect.attempt > 1) await this.#retry(workspace, effect, parent)
+  }
+
+  /** Begins a run on behalf of another one; `false`: it had begun before. */
+  async #start(
+    workspace: string,
+    id: string,
+    { graph, name, version, labels }: Target,
+    from: RunState,
+    { input, captured, more }: { input: Json; captured: JsonObject; more: Origin },
+  ): Promise<boolean> {
+    const { store, graphs, clock, begun } = this.#parts
     await graphs.ensureStored(graph)
     const started: BegunSignal['started'] = {
       type: 'run.started',
       at: clock.now(),
       graph: graph.hash,
-      input: await this.#input(workspace, effect.input, graph),
-      labels: { ...labels, ...parent.labels },
+      input: await this.#input(workspace, input, graph),
+      labels: { ...labels, ...from.labels },
       workflow: { name, version },
-      vars: await this.#variables(workspace, graph, parent),
-      actor: actorOf(parent),
-      parent: {
-        runId: parent.id,
-        key: effect.key,
-        round: effect.round,
-        rootId: parent.parent?.rootId ?? parent.id,
-        depth,
-      },
-      ...(await this.#item(workspace, effect)),
+      vars: await this.#variables(workspace, graph, captured),
+      actor: actorOf(from),
+      ...more,
     }
-    const run: NewRun = { id: effect.childId, workspace, workflow: name, version, graph: graph.hash, started }
+    const run: NewRun = { id, workspace, workflow: name, version, graph: graph.hash, started }
     const outcome = await store.runs.begin(run)
-    if (outcome.kind === 'begun') {
-      graphs.add(graph)
-      begun(effect.childId, { kind: 'begun', workspace, started })
-    } else if (effect.attempt > 1) await this.#retry(workspace, effect, parent)
+    if (outcome.kind !== 'begun') return false
+    graphs.add(graph)
+    begun(id, { kind: 'begun', workspace, started })
+    return true
   }
 
   async #retry(workspace: string, effect: ChildEffect, parent: RunState): Promise<void> {
@@ -241,10 +235,10 @@ export class Children {
     return { item: await this.#offload(workspace, value), ...(index === undefined ? {} : { index }) }
   }
 
-  async #variables(workspace: string, graph: Graph, parent: RunState): Promise<JsonObject> {
-    const captured = graph.variables.filter((name) => Object.hasOwn(parent.vars, name))
-    const names = graph.variables.filter((name) => !Object.hasOwn(parent.vars, name))
-    const own: JsonObject = Object.fromEntries(captured.map((name) => [name, parent.vars[name] as Json]))
+  async #variables(workspace: string, graph: Graph, known: JsonObject): Promise<JsonObject> {
+    const captured = graph.variables.filter((name) => Object.hasOwn(known, name))
+    const names = graph.variables.filter((name) => !Object.hasOwn(known, name))
+    const own: JsonObject = Object.fromEntries(captured.map((name) => [name, known[name] as Json]))
     return names.length === 0
       ? own
       : { ...own, ...(await this.#parts.store.variables.get({ workspace, names })) }
