@@ -76,8 +76,8 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
   const { transport, store, types, clock, leaseMs, workspace } = parts
   const { tasks, live } = transport
   const log = parts.log.child({ part: 'external workers' })
-  const configs = configResolver(workerBlobs(store, clock))
   const blobs = workerBlobs(store, clock)
+  const configs = configResolver(blobs)
   const held = new Map<string, Held>()
   const ended = new LRUCache<string, string>({ max: REMEMBERED_ENDS })
   /** What each program asks for, by its name and then by type. */
