@@ -156,7 +156,7 @@ export const STORE_CODES = {
   database_missing: 'There is no such database.',
   database_too_old: 'The PostgreSQL is older than 15.',
   database_behind_pooler: 'A transaction pooler stands before it, which cannot hold session locks.',
-  database_newer: 'A newer Weft has migrated the database.',
+  database_newer: 'A newer Weft has changed the database so that this one would not understand it.',
 } as const satisfies Record<StoreErrorCode, string>
 
 export const START_CODES: Codes = {

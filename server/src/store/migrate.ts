@@ -2,11 +2,14 @@
  * Brings a database to the tables that this program knows. Owns `weft_migrations`.
  *
  * 1. One process migrates, the others wait for it: a session advisory lock.
- * 2. Each migration is one transaction, numbered without holes, never changed after a release, additive: the previous
- *    release goes on working against the new tables while processes are replaced one by one.
+ * 2. Each migration is one transaction, numbered without holes, never changed after a release, additive: older releases
+ *    go on working against the new tables while processes are replaced one by one. One that cannot be says so by its
+ *    name, `NNNN_…_breaking.sql`.
  * 3. A migration waits for the lock of a table only for a moment, then lets everybody else through and tries again:
  *    behind one that waits for a long statement, all others would have to wait as well, with runs in flight.
- * 4. A database that a newer program has migrated is refused, before anything is read from it.
+ * 4. In a database that a newer program has migrated, an older one starts as long as what it does not know is additive:
+ *    it may be restarted in the middle of an upgrade, and an upgrade may be taken back. Else it is refused, before
+ *    anything is read from the database.
  */
 import { readdir, readFile } from 'node:fs/promises'
 import type { Client } from 'pg'
@@ -21,6 +24,8 @@ const LOCK_NOT_AVAILABLE = '55P03'
 const LOCK_WAIT_MS = 1_000
 const PAUSE_SECONDS = 0.5
 const MAX_ATTEMPTS = 120
+
+const BREAKING = /_breaking\.sql$/
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 
@@ -41,11 +46,17 @@ export async function readMigrations(): Promise<Migration[]> {
   )
 }
 
-/** Answers the names of the migrations that it applied. */
+export interface Migrated {
+  /** Names of the migrations that were applied now. */
+  readonly applied: readonly string[]
+  /** Names of those that a newer program has applied. */
+  readonly newer: readonly string[]
+}
+
 export async function migrate(
   address: DatabaseAddress,
   migrations?: readonly Migration[],
-): Promise<string[]> {
+): Promise<Migrated> {
   const wanted = migrations ?? (await readMigrations())
   const client = await connect(address)
   try {
@@ -58,7 +69,7 @@ export async function migrate(
   }
 }
 
-async function applyMissing(client: Client, wanted: readonly Migration[]): Promise<string[]> {
+async function applyMissing(client: Client, wanted: readonly Migration[]): Promise<Migrated> {
   await client.query(
     `create table if not exists weft_migrations (
        number integer primary key, name text not null, applied_at timestamptz not null default now())`,
@@ -67,17 +78,18 @@ async function applyMissing(client: Client, wanted: readonly Migration[]): Promi
     'select number, name from weft_migrations order by number',
   )
   const newest = wanted.at(-1)?.number ?? 0
-  const unknown = rows.find((row) => row.number > newest)
-  if (unknown) {
+  const newer = rows.filter((row) => row.number > newest).map((row) => row.name)
+  const breaking = newer.find((name) => BREAKING.test(name))
+  if (breaking !== undefined) {
     throw new StoreError(
       'database_newer',
-      `The database was migrated by a newer Weft (${unknown.name}; this one knows ${newest} migrations). Start that version or a newer one; this one would not understand what it reads.`,
+      `A newer Weft has changed the database so that this one would not understand it (${breaking}; this one knows ${newest} migrations). Start that version or a newer one.`,
     )
   }
   const applied = new Set(rows.map((row) => row.number))
   const missing = wanted.filter((migration) => !applied.has(migration.number))
   for (const migration of missing) await applyPatiently(client, migration)
-  return missing.map((migration) => migration.name)
+  return { applied: missing.map((migration) => migration.name), newer }
 }
 
 async function applyPatiently(client: Client, migration: Migration): Promise<void> {

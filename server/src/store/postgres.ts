@@ -36,7 +36,7 @@ export interface StoreSettings {
   readonly poolSize: number
   /** After this the database gives a statement of the pool up; none unless given. */
   readonly statementTimeoutMs?: number | null
-  /** Told of connections that broke while idle; the pool replaces them by itself. */
+  /** Told of a database that a newer program has migrated, and of connections that broke while idle. */
   readonly log?: { warn(details: object, text: string): void }
 }
 
@@ -55,7 +55,12 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
   const { url, clock, applicationName, poolSize, log } = settings
   const address: DatabaseAddress = { url, applicationName }
   await checkDatabase(address)
-  await migrate(address)
+  const { newer } = await migrate(address)
+  if (newer.length > 0)
+    log?.warn(
+      { migrations: newer },
+      'a newer Weft has added to this database; this version goes on beside it, and sets runs aside that need the newer one',
+    )
   const pooled = { size: poolSize, statementTimeoutMs: settings.statementTimeoutMs ?? null }
   const database = openPool(address, pooled, (error) => {
     log?.warn(

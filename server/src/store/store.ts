@@ -239,7 +239,7 @@ export type StoreErrorCode =
   | 'database_missing'
   | 'database_too_old'
   | 'database_behind_pooler'
-  /** A newer version of the program has migrated it. */
+  /** A newer version of the program has changed it so that this one would not understand it. */
   | 'database_newer'
   | 'database_refused'
 

@@ -39,8 +39,11 @@ export interface LoadReport {
   readonly endedAt: readonly number[]
 }
 
+/** Where runs are submitted; the addresses are read at each submit. */
+type Target = Pick<Deployment, 'apiUrls' | 'apiKey'>
+
 export class Load {
-  readonly #deployment: Deployment
+  readonly #target: Target
   readonly #service: Service
   readonly #accepted: string[] = []
   readonly #refusals: string[] = []
@@ -50,8 +53,8 @@ export class Load {
   #isOver = false
   #loop: Promise<void> = Promise.resolve()
 
-  constructor(deployment: Deployment, service: Service) {
-    this.#deployment = deployment
+  constructor(target: Target, service: Service) {
+    this.#target = target
     this.#service = service
   }
 
@@ -84,7 +87,7 @@ export class Load {
   }
 
   async #submit(number: number): Promise<void> {
-    const urls = this.#deployment.apiUrls
+    const urls = this.#target.apiUrls
     const key = randomUUID()
     const begun = performance.now()
     for (let attempt = 0; ; attempt++) {
@@ -92,7 +95,7 @@ export class Load {
         const response = await fetch(`${urls[(number + attempt) % urls.length]}/api/v1/runs`, {
           method: 'POST',
           headers: {
-            authorization: `Bearer ${this.#deployment.apiKey}`,
+            authorization: `Bearer ${this.#target.apiKey}`,
             'content-type': 'application/json',
             'idempotency-key': key,
           },
@@ -202,7 +205,7 @@ function definitionFor(url: string) {
   return { weft: 1, name: 'steady', nodes }
 }
 
-/** The world outside: answers at once, and remembers every call by `run/step`. */
+/** The world outside: answers at once unless told otherwise, and remembers every call by `run/step`. */
 export class Service {
   readonly calls = new Map<string, number[]>()
   readonly #server: Server
@@ -211,7 +214,8 @@ export class Service {
     this.#server = server
   }
 
-  static async start(): Promise<Service> {
+  /** Answers nobody before `open`. */
+  static async start(open: Promise<void> = Promise.resolve()): Promise<Service> {
     const server = createServer()
     const service = new Service(server)
     server.on('request', (request, response) => {
@@ -221,7 +225,7 @@ export class Service {
       if (times) times.push(Date.now())
       else service.calls.set(step, [Date.now()])
       request.resume()
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+      void open.then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     return service

@@ -21,6 +21,8 @@ export interface RoleProcessOptions {
   /** Of the API, or of health and metrics. */
   readonly port: number
   readonly environment: Readonly<Record<string, string>>
+  /** Another one than that of this repository. */
+  readonly program?: string
 }
 
 export class RoleProcess {
@@ -29,12 +31,15 @@ export class RoleProcess {
   readonly #environment: Readonly<Record<string, string>>
   #child: ChildProcess | null = null
   #ended: Promise<number | null> = Promise.resolve(null)
+  readonly #program: string
   #output = ''
+  #warnings = ''
 
-  constructor({ dataDirectory, port, environment }: RoleProcessOptions) {
+  constructor({ dataDirectory, port, environment, program = CLI }: RoleProcessOptions) {
     this.url = `http://127.0.0.1:${port}`
     this.dataDirectory = dataDirectory
     this.#environment = environment
+    this.#program = program
   }
 
   get pid(): number | undefined {
@@ -44,7 +49,8 @@ export class RoleProcess {
   /** Resolves to the milliseconds until `/readyz` said yes. */
   async start(): Promise<number> {
     const begun = performance.now()
-    const child = spawn(process.execPath, [CLI, 'serve'], {
+    this.#warnings = ''
+    const child = spawn(process.execPath, [this.#program, 'serve'], {
       cwd: this.dataDirectory,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
@@ -66,6 +72,7 @@ export class RoleProcess {
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT_CHARACTERS)
+        if (stream === child.stderr) this.#warnings = (this.#warnings + text).slice(-KEPT_OUTPUT_CHARACTERS)
       })
     while (!(await isReady(`${this.url}/readyz`))) {
       if (isOver || performance.now() - begun > READY_WITHIN_MS)
@@ -83,6 +90,11 @@ export class RoleProcess {
   /** The end of what it printed. */
   get output(): string {
     return this.#output
+  }
+
+  /** The end of what it complained about since its start: log lines of the level `warn` and above, and what Node says. */
+  get warnings(): string {
+    return this.#warnings
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -122,6 +122,8 @@ test('a newer program migrates behind a long statement: runs of the older one go
   await report.end()
   await migrating
   await f.completed(await f.begin(20))
-  // One of the older program that starts now says what to do instead of misreading what it finds.
-  expect(await failureOf(open(f.url))).toMatchObject({ code: 'database_newer' })
+  // One of the older program that is started again in the middle of an upgrade takes part like those that stayed.
+  await f.add()
+  await f.divided(8, 8)
+  await f.completed(await f.begin(20))
 })

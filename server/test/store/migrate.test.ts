@@ -27,9 +27,9 @@ describe('migrations', () => {
   afterEach(() => database.drop())
 
   it('run once when ten processes start at the same time', async () => {
-    const applied = await Promise.all(Array.from({ length: 10 }, () => migrate(addressOf(database))))
+    const migrated = await Promise.all(Array.from({ length: 10 }, () => migrate(addressOf(database))))
     const names = (await readMigrations()).map((migration) => migration.name)
-    expect(applied.flat()).toEqual(names)
+    expect(migrated.flatMap(({ applied }) => applied)).toEqual(names)
     const rows = await query<{ name: string }>(database, 'select name from weft_migrations order by number')
     expect(rows.map((row) => row.name)).toEqual(names)
   })
@@ -40,21 +40,27 @@ describe('migrations', () => {
       ...(await readMigrations()),
       { number: 9000, name: '9000_more.sql', sql: 'create table more (id int); insert into more values (1)' },
     ]
-    expect(await migrate(addressOf(database), added)).toEqual(['9000_more.sql'])
-    expect(await migrate(addressOf(database), added)).toEqual([])
+    expect(await migrate(addressOf(database), added)).toEqual({ applied: ['9000_more.sql'], newer: [] })
+    expect(await migrate(addressOf(database), added)).toEqual({ applied: [], newer: [] })
     expect(await query(database, 'select id from more')).toEqual([{ id: 1 }])
   })
 
-  it('refuse a database that a newer program has migrated, with a sentence, and touch nothing', async () => {
-    const newer: Migration[] = [
-      ...(await readMigrations()),
-      { number: 9000, name: '9000_from_the_future.sql', sql: 'create table future (id int)' },
-    ]
-    await migrate(addressOf(database), newer)
+  const from = async (name: string): Promise<Migration[]> => [
+    ...(await readMigrations()),
+    { number: 9000, name, sql: 'create table future (id int)' },
+  ]
+
+  it('of a newer program let this one start while they only add', async () => {
+    await migrate(addressOf(database), await from('9000_future.sql'))
+    expect(await migrate(addressOf(database))).toEqual({ applied: [], newer: ['9000_future.sql'] })
+  })
+
+  it('of a newer program that break with this one refuse it, with a sentence, and touch nothing', async () => {
+    await migrate(addressOf(database), await from('9000_future_breaking.sql'))
     const failure = await failureOf(migrate(addressOf(database)))
     expect(failure).toBeInstanceOf(StoreError)
     expect(failure).toMatchObject({ code: 'database_newer', retryable: false })
-    expect(failure.message).toContain('9000_from_the_future.sql')
+    expect(failure.message).toContain('9000_future_breaking.sql')
   })
 
   it('leave nothing of a migration that fails halfway, and can be tried again', async () => {
@@ -62,7 +68,10 @@ describe('migrations', () => {
     const broken = step('create table half (id int); select 1 / 0')
     expect(await failureOf(migrate(addressOf(database), broken))).toBeInstanceOf(Error)
     expect(await query(database, `select to_regclass('half') as half`)).toEqual([{ half: null }])
-    expect(await migrate(addressOf(database), step('create table half (id int)'))).toEqual(['0001_step.sql'])
+    expect(await migrate(addressOf(database), step('create table half (id int)'))).toEqual({
+      applied: ['0001_step.sql'],
+      newer: [],
+    })
   })
 
   it('are numbered without holes', async () => {
