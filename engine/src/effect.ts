@@ -87,3 +87,11 @@ export type Effect =
 
 export const taskId = (runId: string, key: string, round: number, attempt: number): string =>
   `${runId}/${key}/${round}/${attempt}`
+
+/** The run and the attempt that a task's id names; `null`: it is none. */
+export function attemptOfTask(id: string): (AttemptName & { readonly runId: string }) | null {
+  const parts = /^([^/]+)\/(.+)\/(\d+)\/(\d+)$/.exec(id)
+  if (parts === null) return null
+  const [, runId, key, round, attempt] = parts as unknown as [string, string, string, string, string]
+  return { runId, key, round: Number(round), attempt: Number(attempt) }
+}

@@ -16,7 +16,7 @@ export {
 } from './decide.ts'
 export type * from './definition.ts'
 export { parseDuration } from './duration.ts'
-export { type Effect, type ItemValue, type Task, type TaskScope, taskId } from './effect.ts'
+export { attemptOfTask, type Effect, type ItemValue, type Task, type TaskScope, taskId } from './effect.ts'
 export { InvalidError, type Problem, type StepError, type Warning } from './errors.ts'
 export {
   type BlobRef,

@@ -179,6 +179,7 @@ export class Network {
             lanes.tasks.report(sent),
           )
         },
+        reportedBy: (taskId) => call('tasks.reportedBy', (lanes) => lanes.tasks.reportedBy(taskId)),
         handBack: (taskIds) => call('tasks.handBack', (lanes) => lanes.tasks.handBack(taskIds)),
         halt: (runId, abort) => inOrder('tasks.halt', undefined, (lanes) => lanes.tasks.halt(runId, abort)),
         unhalt: (runId) => inOrder('tasks.unhalt', undefined, (lanes) => lanes.tasks.unhalt(runId)),

@@ -1,9 +1,9 @@
-/** What `once` recorded, first commit wins (R7); and whether a step is done. */
+/** What `once` recorded, first commit wins (R7); and who has completed a step. */
 
 import { textArray } from './binary-array.ts'
 import { blobHashes } from './blob-refs.ts'
 import type { Database } from './database.ts'
-import { and, eq } from './drizzle.ts'
+import { and, eq, sql } from './drizzle.ts'
 import { runEvents, stepRecords } from './schema.ts'
 import type { Store } from './store.ts'
 import { isRunId } from './stored-text.ts'
@@ -61,10 +61,13 @@ export function openRecords({ pool, tables }: Database): Store['records'] {
 
     get,
 
-    async isCompleted({ runId, key, round }) {
-      if (!isRunId(runId)) return false
-      const rows = await tables
-        .select({ seq: runEvents.seq })
+    async completion({ runId, key, round }) {
+      if (!isRunId(runId)) return null
+      const [row] = await tables
+        .select({
+          attempt: sql<number>`${runEvents.attempt}`,
+          worker: sql<string | null>`${runEvents.data} ->> 'worker'`,
+        })
         .from(runEvents)
         .where(
           and(
@@ -75,7 +78,7 @@ export function openRecords({ pool, tables }: Database): Store['records'] {
           ),
         )
         .limit(1)
-      return rows.length > 0
+      return row ?? null
     },
   }
 }

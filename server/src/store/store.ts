@@ -459,8 +459,12 @@ export interface Store {
       at: number
     }): Promise<{ value: Json } | { refused: true }>
     get(request: { runId: string; key: string; round: number; name: string }): Promise<{ value: Json } | null>
-    /** Whether the log holds the completion of this round of the step, or of the item. */
-    isCompleted(request: { runId: string; key: string; round: number }): Promise<boolean>
+    /** The attempt whose completion of this round of the step, or of the item, is in the log; `null`: none is. */
+    completion(request: {
+      runId: string
+      key: string
+      round: number
+    }): Promise<{ attempt: number; worker: string | null } | null>
   }
   readonly nodeTypes: {
     /** A worker adds its types; they stay when it leaves. */

@@ -40,6 +40,8 @@ interface Halt {
 const HALT_KEPT_MS = 60_000
 /** How long the lane knows that a task was reported lost, so that a worker that comes back is told to abort it. */
 const LOST_KEPT_MS = 5 * 60_000
+/** How long it knows who reported a task. */
+const REPORTED_KEPT_MS = 5 * 60_000
 
 export interface MemoryTasks extends TaskLane {
   close(): void
@@ -58,6 +60,7 @@ export function memoryTasks(lane: {
   const leases = new LinkedList<Held>()
   const halts = new Map<string, Halt>()
   const lost = new Map<string, number>()
+  const reported = new Map<string, { readonly by: string; readonly at: number }>()
   const waiters = new Waiters<TakenTask>()
   let reapedAt = clock.monotonic()
 
@@ -136,6 +139,10 @@ export function memoryTasks(lane: {
       if (now - at < LOST_KEPT_MS) break
       lost.delete(taskId)
     }
+    for (const [taskId, { at }] of reported) {
+      if (now - at < REPORTED_KEPT_MS) break
+      reported.delete(taskId)
+    }
   }
 
   return {
@@ -172,11 +179,18 @@ export function memoryTasks(lane: {
     },
 
     async report(results) {
-      for (const { taskId } of results) {
+      for (const { taskId, by } of results) {
         const entry = held.get(taskId)
         if (entry !== undefined) forget(entry)
+        if (by === undefined) continue
+        reported.delete(taskId)
+        reported.set(taskId, { by, at: clock.monotonic() })
       }
       signals.put(results)
+    },
+
+    async reportedBy(taskId) {
+      return reported.get(taskId)?.by ?? null
     },
 
     async handBack(taskIds) {

@@ -54,6 +54,14 @@ export interface LaneDepth {
   readonly oldestAgeMs: number
 }
 
+export interface TaskResult {
+  readonly taskId: string
+  readonly runId: string
+  readonly signal: Signal
+  /** The worker, where it may ask whether the lane has heard it. */
+  readonly by?: string
+}
+
 export interface TaskLane {
   /** Queues tasks. Idempotent by task id: while the lane holds one, queued or taken, a second publish is a no-op. */
   publish(tasks: readonly Task[]): Promise<void>
@@ -72,11 +80,12 @@ export interface TaskLane {
     tasks: readonly Task[],
   ): Promise<{ readonly abort: readonly string[]; readonly lost: readonly string[] }>
   /**
-   * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither.
+   * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither. With `by`, the
+   * lane knows for some minutes who reported it: see `reportedBy`.
    */
-  report(
-    results: readonly { readonly taskId: string; readonly runId: string; readonly signal: Signal }[],
-  ): Promise<void>
+  report(results: readonly TaskResult[]): Promise<void>
+  /** Who has reported this task, for somebody whose answer was lost; `null`: nobody, or nobody that gave a name, or long ago. */
+  reportedBy(taskId: string): Promise<string | null>
   /** Gives tasks back that were not started: the next `take` gets them under the same attempt. */
   handBack(taskIds: readonly string[]): Promise<void>
   /** Skips the queued tasks of a run (each becomes a signal `dropped`); with `abort`, taken ones get their abort. */

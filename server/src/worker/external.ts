@@ -9,8 +9,14 @@
  * 2. What is told about a task counts only while the lane says that the program still has it.
  * 3. A program gets no secret (R14); what it tells is normalised by the caller (R1) and bounded here.
  */
-import { CONTROL_TYPES, checkAgainstSchema, type NodeTypeInfo, nearestName, type Task } from '@weft/engine'
-import { LRUCache } from 'lru-cache'
+import {
+  attemptOfTask,
+  CONTROL_TYPES,
+  checkAgainstSchema,
+  type NodeTypeInfo,
+  nearestName,
+  type Task,
+} from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import {
   type ClaimedTask,
@@ -58,8 +64,6 @@ interface Held {
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1
-/** How many ends are remembered, so that a report that is sent twice is answered twice. */
-const REMEMBERED_ENDS = 10_000
 /** A type counts as served for this long after a program asked for it. */
 const SERVED_FOR_MS = 60_000
 
@@ -79,7 +83,6 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
   const blobs = workerBlobs(store, clock)
   const configs = configResolver(blobs)
   const held = new Map<string, Held>()
-  const ended = new LRUCache<string, string>({ max: REMEMBERED_ENDS })
   /** What each program asks for, by its name and then by type. */
   const asking = new Map<string, Map<string, Asking>>()
 
@@ -138,15 +141,29 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     await fail(entry, nodeError('timeout', sentence))
   }
 
-  async function fail(entry: Held, thrown: unknown): Promise<void> {
-    await report(entry.task, failed(entry, thrown, NO_SECRETS))
+  async function fail(entry: Held, thrown: unknown, by?: string): Promise<void> {
+    await report(entry.task, failed(entry, thrown, NO_SECRETS), by)
     drop(entry)
   }
 
+  /** `by`: the program that reports it itself, and may do so again when the answer is lost. */
   const report = (
     { id, runId }: Task,
     signal: ReturnType<typeof failed> | Awaited<ReturnType<typeof completed>>,
-  ) => tasks.report([{ taskId: id, runId, signal }])
+    by?: string,
+  ) => tasks.report([{ taskId: id, runId, signal, ...(by !== undefined && { by }) }])
+
+  /**
+   * Whether this program has reported the task, here or at another process: the lane knows it for a while, and the log
+   * what was completed before the lane was emptied, or this process started again.
+   */
+  async function hasReported({ worker, task: taskId }: TaskName): Promise<boolean> {
+    const attempt = attemptOfTask(taskId)
+    if (attempt === null) return false
+    if ((await tasks.reportedBy(taskId)) === worker) return true
+    const completion = await persistently(clock, () => store.records.completion(attempt))
+    return completion?.attempt === attempt.attempt && completion.worker === worker
+  }
 
   /** The task as this process knows it, or as the lane does: a program may claim it at one API and report it at another. */
   async function entryOf(worker: string, taskId: string): Promise<Held | null> {
@@ -157,7 +174,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
 
   /** Looks after tasks from here on that the program claimed at another process. */
   async function adopt(worker: string, taskIds: readonly string[]): Promise<void> {
-    const unknown = taskIds.filter((id) => !held.has(id) && ended.get(id) !== worker)
+    const unknown = taskIds.filter((id) => !held.has(id))
     if (unknown.length === 0) return
     for (const task of await tasks.held(worker, unknown)) {
       const info = types.current().get(task.type)
@@ -193,7 +210,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       if (lost.length === 0 && held.get(taskId) === entry) return entry
       if (lost.length > 0) drop(entry)
     }
-    if (ended.get(taskId) === worker) return null
+    if (await hasReported(name)) return null
     throw new TaskRefused(
       'task_lost',
       `This worker does not hold the task \`${taskId}\`: it has timed out, its heartbeats stayed away for ${leaseMs} ms, its run has ended, or another worker claimed it. Stop working on it, and claim the next one.`,
@@ -346,7 +363,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     },
 
     async complete({ output, label, ...name }, keep) {
-      const { worker, task: taskId } = name
+      const { worker } = name
       const entry = await find(name)
       if (entry === null) return
       const { info, task } = entry
@@ -367,16 +384,14 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       }
       // Its time may have run out while the value was stored.
       if (held.get(task.id) !== entry && (await find(name)) === null) return
-      ended.set(taskId, worker)
-      await report(task, signal)
+      await report(task, signal, worker)
       drop(entry)
     },
 
     async fail({ error, ...name }) {
       const entry = await find(name)
       if (entry === null) return
-      ended.set(name.task, name.worker)
-      await fail(entry, new NodeError(error.code, error.message, error))
+      await fail(entry, new NodeError(error.code, error.message, error), name.worker)
     },
 
     async recorded({ name, ...of }) {

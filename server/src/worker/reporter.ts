@@ -3,16 +3,9 @@
  * turn go out in one (as R10 has it for commits). A call that fails is repeated until it succeeds: the lane counts a
  * result once however often it comes.
  */
-import type { Signal } from '@weft/engine'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import { type TaskLane, TransportUnavailable } from '../transport/transport.ts'
-
-export interface Result {
-  readonly taskId: string
-  readonly runId: string
-  readonly signal: Signal
-}
+import { type TaskLane, type TaskResult, TransportUnavailable } from '../transport/transport.ts'
 
 const PAUSE_AFTER_FAILURE_MS = 250
 
@@ -20,7 +13,7 @@ export class Reporter {
   readonly #tasks: TaskLane
   readonly #clock: Clock
   readonly #log: Log
-  #gathered: Result[] = []
+  #gathered: TaskResult[] = []
   #sending: Promise<void> | null = null
 
   constructor(tasks: TaskLane, clock: Clock, log: Log) {
@@ -29,7 +22,7 @@ export class Reporter {
     this.#log = log
   }
 
-  add(result: Result): void {
+  add(result: TaskResult): void {
     this.#gathered.push(result)
     this.#sending ??= this.#send()
   }

@@ -25,8 +25,8 @@ export async function uncompleted(parts: UncompletedParts, taken: readonly Task[
   await Promise.all(
     taken.map(async (task) => {
       try {
-        const isCompleted = await persistently(clock, () => store.records.isCompleted(task))
-        if (isCompleted) completed.push(task)
+        const completion = await persistently(clock, () => store.records.completion(task))
+        if (completion !== null) completed.push(task)
         else open.push(task)
       } catch (error) {
         log.warn(

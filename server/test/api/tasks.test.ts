@@ -1,5 +1,9 @@
 import type { Json, JsonObject } from '@weft/engine'
 import { describe, expect, test } from 'vitest'
+import { memoryTransport } from '../../src/transport/memory.ts'
+import { LEASE_MS } from '../../src/transport/transport.ts'
+import { createExternalTasks } from '../../src/worker/external.ts'
+import { failureOf } from '../suites/store-fixture.ts'
 import { ACTS, type ApiWorld, apiWorld, codes, type Told } from './world.ts'
 
 const WORKER = 'python-1'
@@ -82,6 +86,29 @@ describe('a program outside performs tasks', () => {
     })
     // The answer of the first report was lost on the way: the second one says the same.
     expect((await program.complete(task.id, { bytes: 12 })).status).toBe(200)
+  })
+
+  test('a report whose answer was lost is answered again after a restart, by the log', async () => {
+    const { world, program } = await programWorld()
+    const id = await startRun(world)
+    const [task] = await program.claim(['image.resize'])
+    await program.complete(task.id, { bytes: 12 })
+    await world.ended(id)
+    const [, event] = (await world.get(`/runs/${id}/events`)).body.items
+    const transport = memoryTransport({ clock: world.clock, leaseMs: LEASE_MS })
+    const restarted = createExternalTasks({ ...world.externalParts, transport })
+    const report = (worker: string, name: string) =>
+      restarted.complete(
+        { worker, allowed: null, task: name, output: { bytes: 12 } },
+        async (output) => output,
+      )
+    await report(event.worker, task.id)
+    for (const [worker, name] of [
+      ['somebody/else', task.id],
+      [event.worker, task.id.replace(/1$/, '2')],
+      [event.worker, 'nonsense'],
+    ] as const)
+      expect(await failureOf(report(worker, name))).toMatchObject({ code: 'task_lost' })
   })
 
   test('a claim without tasks ends empty when its wait is over', async () => {

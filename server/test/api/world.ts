@@ -29,7 +29,7 @@ import { LEASE_MS, type Transport } from '../../src/transport/transport.ts'
 import { type MasterKeys, parseMasterKeys } from '../../src/vault/master-keys.ts'
 import { Vault } from '../../src/vault/vault.ts'
 import { environmentCredentials } from '../../src/worker/credentials.ts'
-import { createExternalTasks } from '../../src/worker/external.ts'
+import { createExternalTasks, type ExternalParts } from '../../src/worker/external.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 import { stackTransport } from '../stack.ts'
 
@@ -78,6 +78,7 @@ export class ApiWorld {
   readonly transport: Transport
   readonly clock: Clock
   readonly coordinator: Coordinator | null
+  readonly externalParts: ExternalParts
   /** Of this world alone: worlds of one file share a database. */
   readonly workspace: string
   readonly #keys = new Map<string, Promise<string>>()
@@ -107,7 +108,7 @@ export class ApiWorld {
             metrics: metrics.coordinator,
             name: 'api test',
           })
-    const externalTasks = createExternalTasks({
+    this.externalParts = {
       transport: this.transport,
       store,
       registry: { get: (type) => (type === 'log' ? logNode : undefined) },
@@ -121,7 +122,8 @@ export class ApiWorld {
       leaseMs,
       clock,
       log,
-    })
+    }
+    const externalTasks = createExternalTasks(this.externalParts)
     const seen = settings.store?.(store) ?? store
     this.api = createApi({
       settings: { host: '127.0.0.1', port: 0, version: '0.0.0', corsOrigins: settings.corsOrigins ?? [] },

@@ -151,12 +151,11 @@ describe.skipIf(redisUrl === null)('roles in processes of their own', () => {
     const resize = workflow({ resize: { type: 'image.resize', with: { width: 80 } } })
     const { body: begun } = await call(one, 'POST', '/runs', resize)
     const worker = 'python-1'
-    const { body } = await call(one, 'POST', '/tasks/claim', {
-      worker,
-      types: ['image.resize'],
-      waitMs: 30_000,
-    })
-    const [{ id: task }] = body.tasks
+    const claimed = async (): Promise<string> => {
+      const claim = { worker, types: ['image.resize'], waitMs: 30_000 }
+      return (await call(one, 'POST', '/tasks/claim', claim)).body.tasks[0].id
+    }
+    const task = await claimed()
     expect((await call(other, 'POST', '/tasks/heartbeat', { worker, tasks: [task] })).body).toEqual({
       abort: [],
       lost: [],
@@ -166,14 +165,21 @@ describe.skipIf(redisUrl === null)('roles in processes of their own', () => {
     // Somebody else gets nothing of it, at either.
     const stolen = { worker: 'python-2', task, output: {} }
     expect(await call(other, 'POST', '/tasks/complete', stolen)).toMatchObject({ status: 409 })
-    expect(
-      (await call(other, 'POST', '/tasks/complete', { worker, task, output: { bytes: 1 } })).status,
-    ).toBe(200)
+    // The answer to the first one is lost: it is sent again, to whoever answers now.
+    for (const api of [other, one, other])
+      expect(
+        (await call(api, 'POST', '/tasks/complete', { worker, task, output: { bytes: 1 } })).status,
+      ).toBe(200)
+    expect((await call(one, 'POST', '/tasks/complete', stolen)).body.code).toBe('task_lost')
     await until(async () => (await call(one, 'GET', `/runs/${begun.id}`)).body.status === 'completed')
     await until(async () => {
       const { body: workers } = await call(other, 'GET', '/workers')
       return workers.items.some(({ kind }: { kind: string }) => kind === 'program')
     })
+    await call(one, 'POST', '/runs', resize)
+    const failure = { worker, task: await claimed(), error: { message: 'no', retryable: false } }
+    for (const api of [other, one, other])
+      expect((await call(api, 'POST', '/tasks/fail', failure)).status).toBe(200)
   })
 
   test('health and metrics answer in every role', async () => {

@@ -173,17 +173,18 @@ export function nounCases(opened: Opened): void {
       })
     })
 
-    it('tells whether a round of a step, or of an item, is in the log', async () => {
+    it('tells by whom a round of a step, or of an item, was completed in the log', async () => {
       const { store } = opened()
       const run = newRun()
       await store.runs.begin(run)
       const asked = { runId: run.id, key: 'fetch', round: 1 }
-      expect(await store.records.isCompleted(asked)).toBe(false)
-      await whileOwning(store, (session) => session.append([appendOf(run, { events: [stepCompleted(1)] })]))
-      expect(await store.records.isCompleted(asked)).toBe(true)
-      expect(await store.records.isCompleted({ ...asked, round: 2 })).toBe(false)
-      expect(await store.records.isCompleted({ ...asked, key: 'fetch[0]' })).toBe(false)
-      expect(await store.records.isCompleted({ ...asked, runId: 'nonsense' })).toBe(false)
+      expect(await store.records.completion(asked)).toBeNull()
+      await whileOwning(store, (session) =>
+        session.append([appendOf(run, { events: [{ ...stepCompleted(1), ...{ worker: 'w1' } }] })]),
+      )
+      expect(await store.records.completion(asked)).toEqual({ attempt: 1, worker: 'w1' })
+      for (const other of [{ round: 2 }, { key: 'fetch[0]' }, { runId: 'nonsense' }])
+        expect(await store.records.completion({ ...asked, ...other })).toBeNull()
     })
 
     it('keeps null as a value', async () => {

@@ -281,6 +281,16 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await nothingToTake()
       })
 
+      it('knows for a while who reported a task, where that was said', async () => {
+        const [task, other] = [taskOf(runIn(4), 'a'), taskOf(runIn(5), 'a')]
+        await transport.tasks.publish([task, other])
+        await take('w1')
+        expect(await transport.tasks.reportedBy(task.id)).toBeNull()
+        await transport.tasks.report([{ ...resultOf(task), by: 'w1' }, resultOf(other)])
+        expect(await transport.tasks.reportedBy(task.id)).toBe('w1')
+        expect(await transport.tasks.reportedBy(other.id)).toBeNull()
+      })
+
       it('tells a worker to abort a task that another one has', async () => {
         const task = taskOf(runIn(4), 'a')
         await transport.tasks.publish([task])

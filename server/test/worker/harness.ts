@@ -195,7 +195,8 @@ export function mapStore(): MapStore {
         const known = recorded.get(nameOf(record))
         return known === undefined ? null : { value: known.value }
       },
-      isCompleted: async ({ runId, key, round }) => completed.has(`${runId}/${key}/${round}`),
+      completion: async ({ runId, key, round }) =>
+        completed.has(`${runId}/${key}/${round}`) ? { attempt: 1, worker: null } : null,
     },
   }
 }

@@ -174,11 +174,12 @@ export function openRecords(tables: Tables): Store['records'] {
       const known = tables.records.get(keyOf(runId, key, round, name))
       return known ? { value: parse(known.value) } : null
     },
-    async isCompleted({ runId, key, round }) {
+    async completion({ runId, key, round }) {
       const run = tables.runs.get(runId)
-      return (run ? eventsOf(run) : []).some(
-        ({ event }) => event.type === 'step.completed' && event.key === key && event.round === round,
-      )
+      for (const { event } of run ? eventsOf(run) : [])
+        if (event.type === 'step.completed' && event.key === key && event.round === round)
+          return { attempt: event.attempt, worker: event.worker ?? null }
+      return null
     },
   }
 }

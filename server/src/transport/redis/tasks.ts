@@ -9,7 +9,14 @@
  */
 import type { Task } from '@weft/engine'
 import type { Clock } from '../../clock.ts'
-import type { LaneDepth, LiveLane, TakenTask, TaskLane, TransportUnavailable } from '../transport.ts'
+import type {
+  LaneDepth,
+  LiveLane,
+  TakenTask,
+  TaskLane,
+  TaskResult,
+  TransportUnavailable,
+} from '../transport.ts'
 import { Gathering } from './gathering.ts'
 import type { Keys } from './keys.ts'
 import type { Link } from './link.ts'
@@ -19,6 +26,7 @@ import { type Capacity, Taking } from './taking.ts'
 /** As in memory: a halt is kept while the lane holds a task of the run, and for this long after. */
 const HALT_KEPT_MS = 60_000
 const LOST_KEPT_MS = 5 * 60_000
+const REPORTED_KEPT_MS = 5 * 60_000
 /** Tasks in one script: some milliseconds of the server. */
 const MAX_PER_CALL = 500
 
@@ -26,6 +34,7 @@ const PUBLISH = new Script('publish')
 const TAKE = new Script('take')
 const HEARTBEAT = new Script('heartbeat')
 const REPORT = new Script('report')
+const REPORTED_BY = new Script('reported-by')
 const HAND_BACK = new Script('hand-back')
 const RELEASE = new Script('release')
 const HALT = new Script('halt')
@@ -41,8 +50,6 @@ export interface RedisTasks extends TaskLane {
   /** Ends every wait, and gives back what is at hand. */
   close(): Promise<void>
 }
-
-type Results = Parameters<TaskLane['report']>[0]
 
 export function redisTasks(lane: {
   readonly link: Link
@@ -65,12 +72,17 @@ export function redisTasks(lane: {
     for (const type of new Set(tasks.map((task) => task.type))) taking.wake(type)
     return published
   }, MAX_PER_CALL)
-  const reporting = new Gathering<Results[number]>(
+  const reporting = new Gathering<TaskResult>(
     (results) =>
-      run(
-        REPORT,
-        results.flatMap(({ taskId, runId, signal }) => [taskId, runId, JSON.stringify(signal)]),
-      ),
+      run(REPORT, [
+        REPORTED_KEPT_MS,
+        ...results.flatMap(({ taskId, runId, signal, by = '' }) => [
+          taskId,
+          runId,
+          JSON.stringify(signal),
+          by,
+        ]),
+      ]),
     MAX_PER_CALL,
   )
   /** Tokens of takes whose answer never came; see 2. */
@@ -137,6 +149,7 @@ export function redisTasks(lane: {
     },
 
     report: (results) => reporting.add(results),
+    reportedBy: async (taskId) => (await run(REPORTED_BY, [taskId])) as string | null,
 
     handBack,
 

@@ -6,6 +6,7 @@
 -- leases             zset, task id by the end of its lease, in milliseconds of this server's clock
 -- handed-back        hash, task id -> deliveries, of queued tasks that were taken before
 -- lost               zset, task id by the time until which it is known to have been reported lost
+-- reported:<id>      who reported a task that is gone, where that is remembered; expires
 -- halted, aborted    zset of runs by the time until which the halt is kept; set of those that abort what is taken
 -- types              set of types that ever had a queue
 -- signals:<n>        stream of a partition; handed-out: hash, partition -> last id that its owner was given;
@@ -14,6 +15,7 @@ local prefix = ARGV[1]
 local RUN, QUEUE = prefix .. 'run:', prefix .. 'queue:'
 local TAKEN, LEASES, HANDED_BACK = prefix .. 'taken', prefix .. 'leases', prefix .. 'handed-back'
 local LOST, HALTED, ABORTED = prefix .. 'lost', prefix .. 'halted', prefix .. 'aborted'
+local REPORTED = prefix .. 'reported:'
 
 local function microseconds()
   local time = redis.call('TIME')
