@@ -21,6 +21,7 @@ export const METRICS = {
   weft_refusals_total: 'Requests and commands that were refused, by code.',
   weft_requests_total: 'HTTP requests answered, by method, route and status.',
   weft_request_duration_seconds: 'Time to answer an HTTP request, by method and route.',
+  weft_live_connections: 'Live connections of this process that are open, by kind (sse, websocket).',
   weft_queue_depth: 'Tasks in the transport, by node type and state (waiting, active).',
   weft_queue_oldest_age_seconds: 'Age of the oldest waiting task, by node type.',
   weft_signals_waiting: 'Signals in the transport that no coordinator has decided and committed yet.',
@@ -37,6 +38,7 @@ export const METRICS = {
 } as const
 
 export type RunEnding = 'completed' | 'failed' | 'cancelled'
+export type LiveConnectionKind = 'sse' | 'websocket'
 export type StepOutcome = 'completed' | 'failed' | 'skipped' | 'cancelled'
 
 /** What the coordinator counts. */
@@ -72,6 +74,8 @@ export interface Metrics {
   readonly coordinator: CoordinatorMetrics
   request(method: string, route: string, status: number, seconds: number): void
   refused(code: string): void
+  /** A live connection has opened; to be called when it has ended. */
+  liveConnection(kind: LiveConnectionKind): () => void
   /** Names where the figures come from that are read at each scrape. */
   observe(sources: MetricSources): void
   readonly contentType: string
@@ -101,6 +105,8 @@ export function createMetrics(): Metrics {
   const refusals = counter('weft_refusals_total', 'code')
   const requests = counter('weft_requests_total', 'method', 'route', 'status')
   const requestDuration = histogram('weft_request_duration_seconds', SECONDS, 'method', 'route')
+  const liveConnections = gauge('weft_live_connections', 'kind')
+  for (const kind of ['sse', 'websocket'] as const) liveConnections.set({ kind }, 0)
   const queueDepth = gauge('weft_queue_depth', 'type', 'state')
   const queueAge = gauge('weft_queue_oldest_age_seconds', 'type')
   const signalsWaiting = gauge('weft_signals_waiting')
@@ -162,6 +168,10 @@ export function createMetrics(): Metrics {
       requestDuration.observe({ method, route }, seconds)
     },
     refused: (code) => refusals.inc({ code }),
+    liveConnection(kind) {
+      liveConnections.inc({ kind })
+      return () => liveConnections.dec({ kind })
+    },
     observe(asked) {
       sources = asked
     },

@@ -1,16 +1,16 @@
 /** Server-sent events: writes what is followed, at the pace of the reader. */
 import type { FastifyReply } from 'fastify'
-import type { Clock } from '../clock.ts'
 import type { Followed, WorkspaceNews } from './follow.ts'
 import { attemptText, eventText, hintText } from './live-text.ts'
 import { Outlet, type Pace } from './outlet.ts'
+import type { ApiParts } from './parts.ts'
 
 /** How long a reader that is behind may take what is on its way, when the server stops. */
 const LAST_WORDS_MS = 1_000
 
 export async function writeEventStream(
   reply: FastifyReply,
-  clock: Clock,
+  { clock, metrics }: Pick<ApiParts, 'clock' | 'metrics'>,
   signal: AbortSignal,
   follow: (pace: Pace) => AsyncIterable<Followed | WorkspaceNews>,
 ): Promise<void> {
@@ -25,9 +25,11 @@ export async function writeEventStream(
   raw.flushHeaders()
   signal.addEventListener('abort', () => clock.after(LAST_WORDS_MS, () => raw.destroy()), { once: true })
   const outlet = new Outlet(raw, clock)
+  const ended = metrics.liveConnection('sse')
   try {
     await outlet.pour(follow(outlet), (item) => raw.write(blockOf(item)), signal)
   } finally {
+    ended()
     raw.end()
   }
 }

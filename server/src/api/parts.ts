@@ -50,7 +50,7 @@ export interface ApiParts {
   readonly transport: Transport
   readonly clock: Clock
   readonly log: Log
-  readonly metrics: Pick<Metrics, 'request' | 'refused' | 'contentType' | 'text'>
+  readonly metrics: Pick<Metrics, 'request' | 'refused' | 'liveConnection' | 'contentType' | 'text'>
   readonly graphs: GraphCatalog
   readonly nodeTypes: NodeTypeSource
   /** Everything but `read`: values never come back this way (R14). */

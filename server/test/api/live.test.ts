@@ -2,10 +2,12 @@
 import { get, type IncomingMessage, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { liveServerMessage, MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS } from '../../src/api/live-messages.ts'
 import { MAX_UNREAD_BYTES } from '../../src/api/outlet.ts'
+import { until } from '../coordinator/fleet.ts'
 import { manualClock } from '../coordinator/manual-clock.ts'
 import { connect, type LiveClient, live } from './live-client.ts'
 import { ACTS, type ApiWorld, type ApiWorldSettings, ASKS, apiWorld } from './world.ts'
@@ -104,6 +106,27 @@ test('the workspace: hints of its runs, of no other’s, over WebSocket and serv
   await world.ended(await world.run({ stop: { type: 'stop' } }))
   client.say({ type: 'ping', ref: 'still' })
   expect(await client.next('pong')).toEqual({ type: 'pong', ref: 'still' })
+})
+
+test('the metrics say how many live connections are open', async () => {
+  const world = await startedWorld()
+  const open = async (): Promise<string[]> =>
+    [...(await world.get('/metrics')).text.matchAll(/^weft_live_connections\{.*$/gm)].map(([line]) => line)
+  const figures = (sse: number, websocket: number) => [
+    `weft_live_connections{kind="sse"} ${sse}`,
+    `weft_live_connections{kind="websocket"} ${websocket}`,
+  ]
+  expect(await open()).toEqual(figures(0, 0))
+  const clients = [await live(world), await live(world)]
+  const leave = new AbortController()
+  const headers = { authorization: `Bearer ${await world.key()}`, accept: 'text/event-stream' }
+  const runId = await world.run(ACTS)
+  for (const path of ['/api/v1/live', `/api/v1/runs/${runId}/events`])
+    await fetch(`${world.api.url()}${path}`, { headers, signal: leave.signal })
+  expect(await open()).toEqual(figures(2, 2))
+  leave.abort()
+  clients[0]?.socket.terminate()
+  await until(async () => isDeepStrictEqual(await open(), figures(0, 1)))
 })
 
 test('what was unsubscribed is not told any more; what is subscribed again starts again', async () => {

@@ -9,19 +9,20 @@ import { streamSignal } from '../stream-signal.ts'
 import type { WebSockets } from '../websockets.ts'
 
 export function liveHandlers(parts: HandlerParts & { readonly webSockets: WebSockets }): Handlers<'live'> {
-  const { webSockets, clock } = parts
+  const { webSockets, metrics } = parts
   return {
     live: (call) => ({
       async stream(reply) {
         const { principal, headers } = call
         if (webSockets.isUpgrade(reply.request)) {
           const { authorization } = headers
-          webSockets.accept(reply, (socket, stream) =>
+          webSockets.accept(reply, (socket, stream) => {
+            socket.once('close', metrics.liveConnection('websocket'))
             new LiveSession(parts, { socket, stream }).start(
               authorization as string | undefined,
               authorization === undefined ? null : principal,
-            ),
-          )
+            )
+          })
           return
         }
         if (!String(headers.accept ?? '').includes('text/event-stream'))
@@ -31,7 +32,7 @@ export function liveHandlers(parts: HandlerParts & { readonly webSockets: WebSoc
             { headers: { upgrade: 'websocket', connection: 'upgrade' } },
           )
         const signal = streamSignal(parts, call)
-        await writeEventStream(reply, clock, signal, (pace) =>
+        await writeEventStream(reply, parts, signal, (pace) =>
           followWorkspace(parts, { workspace: principal.workspace, pace, signal }),
         )
       },

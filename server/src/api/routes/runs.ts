@@ -228,7 +228,7 @@ async function runEvents(parts: HandlerParts, call: Call<'runEvents'>): Promise<
   const signal = streamSignal(parts, call)
   return {
     stream: (reply) =>
-      writeEventStream(reply, parts.clock, signal, (pace) =>
+      writeEventStream(reply, parts, signal, (pace) =>
         followRun(parts, { workspace, runId: row.id, afterSeq, pace, signal }),
       ),
   }
