@@ -10,6 +10,7 @@ import type { Json } from './json.ts'
 import { dropReviews, openReview, patch, review } from './reweave.ts'
 import {
   countAgent,
+  isOwedToWorker,
   newStep,
   nodeOf,
   reach,
@@ -374,13 +375,13 @@ function settleItem(state: RunState, step: StepState, index: number, event: Sett
 
 /** After an item failed for good: siblings that nobody is performing end here; the others may still report. */
 function dropIdleItems(state: RunState, step: StepState, at: number, touched: Touched): void {
-  for (const unit of [...unitsOf(step)]) {
-    const { activity } = unit
-    const performed =
-      activity.phase === 'working' || (activity.phase === 'waiting' && activity.wait.kind === 'child')
-    if (!performed) cancelUnit(state, unit, at, touched)
-  }
+  for (const unit of [...unitsOf(step)]) if (!mayReport(state, unit, at)) cancelUnit(state, unit, at, touched)
 }
+
+/** Whether somebody outside performs the unit, or may do so. */
+const mayReport = (state: RunState, unit: Unit, at: number): boolean =>
+  isOwedToWorker(state, unit, at) ||
+  (unit.activity.phase === 'waiting' && unit.activity.wait.kind === 'child')
 
 /** The step is no longer live; what it was doing is forgotten. */
 function settleStep(state: RunState, step: StepState, status: StepState['status'], at: number): void {
@@ -422,8 +423,8 @@ function cancelUnit(state: RunState, unit: Unit, at: number, touched: Touched): 
   const step = stepOf(state, id)
   closeWait(state, unit, 'closed', {}, touched)
   // An attempt that may have begun is used up; one that waits for its time is not.
-  const used =
-    unit.activity.phase === 'working' || unit.activity.phase === 'waiting' ? unit.attempt : unit.attempt - 1
+  const mayHaveBegun = unit.activity.phase === 'waiting' || isOwedToWorker(state, unit, at)
+  const used = mayHaveBegun ? unit.attempt : unit.attempt - 1
   step.attempts = Math.max(step.attempts, used)
   if (index === null) {
     settleStep(state, step, 'cancelled', at)
@@ -474,12 +475,8 @@ function stop(state: RunState, event: Extract<RunEvent, { type: 'run.stopping' }
     actor: event.actor ?? null,
     deadline: event.deadline,
   }
-  for (const unit of [...liveUnits(state)]) {
-    const { activity } = unit
-    const reports =
-      activity.phase === 'working' || (activity.phase === 'waiting' && activity.wait.kind === 'child')
-    if (!reports) cancelUnit(state, unit, event.at, touched)
-  }
+  for (const unit of [...liveUnits(state)])
+    if (!mayReport(state, unit, event.at)) cancelUnit(state, unit, event.at, touched)
   for (const id of [...state.live]) {
     const step = stepOf(state, id)
     if (!step.unit && step.items?.live.size === 0) settleStep(state, step, 'cancelled', event.at)

@@ -9,7 +9,7 @@ import { isBlobRef } from './event.ts'
 import type { GraphNode } from './graph.ts'
 import { failureRunId } from './identity.ts'
 import type { Json, JsonObject } from './json.ts'
-import { nodeOf, stepOf } from './routing.ts'
+import { isOwedToWorker, nodeOf, stepOf } from './routing.ts'
 import { endsBy, isFinished, parseKey, type RunState, type Unit } from './run.ts'
 import type { AttemptName, Command } from './signal.ts'
 import { findUnit, liveUnits } from './unit.ts'
@@ -45,9 +45,8 @@ function effectsOfUnit(state: RunState, unit: Unit, now: number): Effect[] {
       return []
     case 'backoff':
     case 'between':
-      return activity.at <= now && node.kind === 'task' ? [dispatch(state, unit, node)] : []
     case 'working':
-      return [dispatch(state, unit, node)]
+      return isOwedToWorker(state, unit, now) ? [dispatch(state, unit, node)] : []
     case 'waiting': {
       if (activity.wait.kind === 'message') {
         const { kind: _, ...wanted } = activity.wait
@@ -112,12 +111,11 @@ const errorSummary = ({ code, message, details }: StepError): JsonObject => ({
 function stoppingEffects(state: RunState): Effect[] {
   const attempts: AttemptName[] = []
   const effects: Effect[] = []
-  for (const unit of liveUnits(state)) {
-    if (unit.activity.phase === 'working')
-      attempts.push({ key: unit.key, round: unit.round, attempt: unit.attempt })
-    if (unit.activity.phase === 'waiting' && unit.activity.wait.kind === 'child') {
-      effects.push({ kind: 'cancel_child', childId: unit.activity.wait.childId })
-    }
+  // Live are only those that may report: attempts, also of a retry whose time had come, and children.
+  for (const { key, round, attempt, activity } of liveUnits(state)) {
+    if (activity.phase !== 'waiting') attempts.push({ key, round, attempt })
+    else if (activity.wait.kind === 'child')
+      effects.push({ kind: 'cancel_child', childId: activity.wait.childId })
   }
   return [{ kind: 'halt', abort: true, attempts }, ...effects]
 }

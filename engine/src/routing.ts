@@ -9,7 +9,7 @@
 import type { StepError } from './errors.ts'
 import type { Route } from './event.ts'
 import type { Graph, GraphNode } from './graph.ts'
-import { holdsRoute, holdsStart, type RunState, type StepState } from './run.ts'
+import { holdsRoute, holdsStart, parseKey, type RunState, type StepState, type Unit } from './run.ts'
 import { stepUnit } from './unit.ts'
 
 /** What a fold changed that `decide` has to look at next. */
@@ -32,6 +32,13 @@ export const stepOf = (state: RunState, id: string): StepState => {
   const step = state.steps.get(id)
   if (!step) throw new Error(`step ${id} is not in run ${state.id}`)
   return step
+}
+
+/** Whether a worker is owed an attempt of the unit; that the time of a retry or of a round came needs no event (R8). */
+export function isOwedToWorker({ graph }: RunState, { key, activity }: Unit, at: number): boolean {
+  if (activity.phase === 'working') return true
+  if (activity.phase !== 'backoff' && activity.phase !== 'between') return false
+  return activity.at <= at && nodeOf(graph, parseKey(key).id).kind === 'task'
 }
 
 export function newStep(node: GraphNode): StepState {

@@ -144,6 +144,43 @@ test('a run that stops ends after its grace even if nobody reports', () => {
   run.after(1).expectEnd('cancelled')
 })
 
+test('a retry whose time has come is at work: a run that stops waits for it, and records how it ended (R11)', () => {
+  const retried = () => new Harness({ a: { type: 'work' } }).failing('a').after(5000)
+  const stopped = retried().command({ kind: 'cancel' })
+  expect(stopped.effects).toMatchObject([{ kind: 'halt', abort: true, attempts: [{ key: 'a', attempt: 2 }] }])
+  expect(stopped.phase.kind).toBe('stopping')
+  stopped.complete('a').expectEnd('cancelled')
+  expect(stopped.status('a')).toBe('completed')
+
+  // Nobody reported: the number may have been used all the same, and is not used again (R7).
+  const silent = retried().command({ kind: 'cancel' }).after(10_000).expectEnd('cancelled')
+  silent.command({ kind: 'retry' })
+  expect(silent.effects).toMatchObject([{ kind: 'unhalt' }, { kind: 'dispatch', task: { attempt: 3 } }])
+})
+
+test('a round whose time has come is at work, too', () => {
+  const run = new Harness({
+    a: { type: 'work', repeat: { until: 'steps.a.output.ok', delay: '5s', maxIterations: 3 } },
+  })
+  run.complete('a', { ok: false }).after(5000).command({ kind: 'cancel' })
+  expect(run.effects).toMatchObject([{ kind: 'halt', attempts: [{ key: 'a', round: 2, attempt: 1 }] }])
+  run.dropped('a').expectEnd('cancelled')
+})
+
+test('a retry that waits for its time ends with the run at once, and keeps its number', () => {
+  const run = new Harness({ a: { type: 'work' } }).failing('a').command({ kind: 'cancel' })
+  run.expectEnd('cancelled').command({ kind: 'retry' })
+  expect(run.effects).toMatchObject([{ kind: 'unhalt' }, { kind: 'dispatch', task: { attempt: 2 } }])
+})
+
+test('when an item fails for good, one that is at its retry still reports, and one that waits for its own does not', () => {
+  const run = new Harness({ a: { type: 'work', forEach: '[0, 1, 2]' } }).failing('a[0]').after(5000)
+  run.failing('a[1]').failing('a[2]', { retryable: false })
+  expect(run.phase.kind).toBe('active')
+  run.complete('a[0]').expectEnd('failed')
+  expect(run.state.steps.get('a')!.items!.outputs.has(0)).toBe(true)
+})
+
 test('retry from failure runs what failed and what was cancelled, with fresh attempts under new numbers', () => {
   const run = new Harness({
     a: { type: 'work', retry: 2 },
