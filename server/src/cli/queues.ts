@@ -1,7 +1,7 @@
 /** `weft queues …`: what waits for workers, and what they are at. */
 import { Command } from 'commander'
 import { action, type CliContext, type Session } from './context.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import type { Page, QueueSummary } from './shapes.ts'
 
 export function queuesCommand(context: CliContext): Command {
@@ -20,10 +20,7 @@ export function queuesCommand(context: CliContext): Command {
 
 async function list(session: Session): Promise<number> {
   const { items } = await (await session.client()).call<Page<QueueSummary>>('GET', '/api/v1/queues')
-  if (session.isJson) session.json(items)
-  else if (items.length === 0) session.notice('Nothing waits for a worker, and none is at work.')
-  else session.lines(table(items.map(row), session.width, session.paint))
-  return 0
+  return session.list(items, row, 'Nothing waits for a worker, and none is at work.')
 }
 
 const row = ({ type, waiting, active, oldestAgeMs }: QueueSummary): Piece[] => [

@@ -1,7 +1,7 @@
 /** `weft workers …`: who performs attempts now, and of which node types. */
 import { Command } from 'commander'
 import { action, type CliContext, type Session } from './context.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import type { Page, WorkerSummary } from './shapes.ts'
 
 export function workersCommand(context: CliContext): Command {
@@ -20,21 +20,11 @@ export function workersCommand(context: CliContext): Command {
 
 async function list(session: Session): Promise<number> {
   const { items } = await (await session.client()).call<Page<WorkerSummary>>('GET', '/api/v1/workers')
-  const now = session.context.clock.now()
-  if (session.isJson) session.json(items)
-  else if (items.length === 0)
-    session.notice(
-      'No worker lives. Start one (weft serve --roles worker), or a program that claims tasks with POST /tasks/claim.',
-    )
-  else
-    session.lines(
-      table(
-        items.map((item) => row(item, now)),
-        session.width,
-        session.paint,
-      ),
-    )
-  return 0
+  return session.list(
+    items,
+    row,
+    'No worker lives. Start one (weft serve --roles worker), or a program that claims tasks with POST /tasks/claim.',
+  )
 }
 
 const row = ({ name, kind, types, seenAt }: WorkerSummary, now: number): Piece[] => [

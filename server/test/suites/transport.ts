@@ -27,7 +27,7 @@ const forever = new AbortController().signal
 const runIn = (partition: number, name = '0'): string =>
   `0199-${name.padStart(8, '0')}-${partition.toString(16)}`
 
-function taskOf(runId: string, key: string, changes: Partial<Task> = {}): Task {
+export function taskOf(runId: string, key: string, changes: Partial<Task> = {}): Task {
   const { round = 1, attempt = 1 } = changes
   return {
     id: `${runId}/${key}/${round}/${attempt}`,

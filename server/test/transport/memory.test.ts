@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { transportSuite } from '../suites/transport.ts'
+import { taskOf, transportSuite } from '../suites/transport.ts'
 
 const LEASE_MS = 1_000
 
@@ -28,23 +28,7 @@ transportSuite('memory', async () => {
 })
 
 describe('transport: memory, alone', () => {
-  const runId = '0199-1'
-  const task = {
-    id: `${runId}/a/1/1`,
-    runId,
-    workspace: 'default',
-    key: 'a',
-    node: 'a',
-    round: 1,
-    attempt: 1,
-    type: 'log',
-    workflow: 'test',
-    graph: 'sha256:0',
-    config: {},
-    credentials: {},
-    timeoutMs: null,
-    scope: {},
-  }
+  const task = taskOf('0199-1', 'a')
   const take = (transport: ReturnType<typeof memoryTransport>) =>
     transport.tasks.take('w1', new Map([['log', 1]]), new AbortController().signal)
 
@@ -60,7 +44,7 @@ describe('transport: memory, alone', () => {
 
   it('prolongs by a heartbeat, and only the tasks that were named', async () => {
     const { transport, turn } = openMemory()
-    const other = { ...task, id: `${runId}/b/1/1`, key: 'b' }
+    const other = taskOf('0199-1', 'b')
     await transport.tasks.publish([task, other])
     await transport.tasks.take('w1', new Map([['log', 2]]), new AbortController().signal)
     await turn(LEASE_MS / 2)

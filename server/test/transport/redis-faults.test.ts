@@ -14,6 +14,7 @@ import { redisUrl } from '../redis.ts'
 import { findRedis } from '../servers/programs.ts'
 import { RedisServer } from '../servers/redis.ts'
 import { type TcpProxy, tcpProxy } from '../servers/tcp-proxy.ts'
+import { taskOf } from '../suites/transport.ts'
 
 const log = pino({ level: 'silent' })
 const forever = new AbortController().signal
@@ -48,25 +49,8 @@ async function openOnLine(redis: RedisServer) {
   return { transport: await open(`redis://127.0.0.1:${line.proxy.port}`), line }
 }
 
-function taskOf(name: string): Task {
-  const runId = `0199-${name}-5`
-  return {
-    id: `${runId}/a/1/1`,
-    runId,
-    workspace: 'default',
-    key: 'a',
-    node: 'a',
-    round: 1,
-    attempt: 1,
-    type: 'log',
-    workflow: 'test',
-    graph: 'sha256:0',
-    config: {},
-    credentials: {},
-    timeoutMs: null,
-    scope: {},
-  }
-}
+/** The same partition, a run of its own for each name. */
+const taskNamed = (name: string): Task => taskOf(`0199-${name}-5`, 'a')
 
 const take = async (transport: Transport, worker = 'w1') =>
   transport.tasks.take(worker, new Map([['log', 100]]), forever)
@@ -95,7 +79,7 @@ describe.skipIf(findRedis() === null)('a Redis of its own', () => {
   test('that is killed: every call says so at once; when it is back, empty, that is told and all goes on', async () => {
     const redis = await server()
     const transport = await open(redis.url)
-    await transport.tasks.publish([taskOf('a')])
+    await transport.tasks.publish([taskNamed('a')])
     const waiting = [
       transport.signals.receive(new Set([1]), 1, forever),
       transport.tasks.take('w2', new Map([['other', 1]]), forever),
@@ -103,8 +87,8 @@ describe.skipIf(findRedis() === null)('a Redis of its own', () => {
     const told = wiped(transport)
     await redis.kill()
     for (const call of [
-      () => transport.tasks.publish([taskOf('b')]),
-      () => transport.tasks.heartbeat('w1', [taskOf('a')]),
+      () => transport.tasks.publish([taskNamed('b')]),
+      () => transport.tasks.heartbeat('w1', [taskNamed('a')]),
       () => transport.tasks.report([{ taskId: 'x', runId: '0199-1', signal: { kind: 'look' } }]),
       () => transport.tasks.reap(),
       () => transport.tasks.inspect(['x']),
@@ -116,18 +100,18 @@ describe.skipIf(findRedis() === null)('a Redis of its own', () => {
     await Promise.all(waiting)
     await redis.start()
     await told
-    expect(await answered(() => transport.tasks.inspect([taskOf('a').id]))).toEqual(new Map())
-    await answered(() => transport.tasks.publish([taskOf('c')]))
-    expect((await answered(() => take(transport))).map(({ task }) => task)).toEqual([taskOf('c')])
+    expect(await answered(() => transport.tasks.inspect([taskNamed('a').id]))).toEqual(new Map())
+    await answered(() => transport.tasks.publish([taskNamed('c')]))
+    expect((await answered(() => take(transport))).map(({ task }) => task)).toEqual([taskNamed('c')])
     const received = answered(() => transport.signals.receive(new Set([5]), 1, forever))
-    await answered(() => transport.signals.send([{ runId: taskOf('c').runId, signal: { kind: 'look' } }]))
+    await answered(() => transport.signals.send([{ runId: taskNamed('c').runId, signal: { kind: 'look' } }]))
     expect(await received).toHaveLength(1)
   })
 
   test('that is emptied: everybody is told; what a worker holds it registers, signals come again', async () => {
     const redis = await server()
     const [transport, other] = [await open(redis.url), await open(redis.url)]
-    const task = taskOf('a')
+    const task = taskNamed('a')
     await transport.tasks.publish([task])
     await take(transport)
     await transport.signals.send([{ runId: task.runId, signal: { kind: 'look' } }])
@@ -147,11 +131,11 @@ describe.skipIf(findRedis() === null)('a Redis of its own', () => {
   test('whose place another server takes: owners are told, for it may lack what was written last', async () => {
     const redis = await server('--enable-debug-command', 'local')
     const transport = await open(redis.url)
-    await transport.tasks.publish([taskOf('a')])
+    await transport.tasks.publish([taskNamed('a')])
     const told = wiped(transport)
     await redis.command('DEBUG', 'CHANGE-REPL-ID')
     await told
-    expect((await take(transport)).map(({ task }) => task)).toEqual([taskOf('a')])
+    expect((await take(transport)).map(({ task }) => task)).toEqual([taskNamed('a')])
   })
 
   test('that is cut off while it hands out tasks: they come again under the same attempt, and nothing is lost', async () => {
@@ -169,26 +153,29 @@ describe.skipIf(findRedis() === null)('a Redis of its own', () => {
     onTestFinished(() => proxy.close())
     const [direct, transport] = [await open(redis.url), await open(`redis://127.0.0.1:${proxy.port}`)]
     // From here on the server knows the script.
-    await direct.tasks.publish([taskOf('z')])
+    await direct.tasks.publish([taskNamed('z')])
     await take(direct)
-    await direct.tasks.publish([taskOf('a'), taskOf('b')])
+    await direct.tasks.publish([taskNamed('a'), taskNamed('b')])
     await expect(take(transport)).rejects.toThrow(TransportUnavailable)
-    expect([...(await direct.tasks.inspect([taskOf('a').id, taskOf('b').id])).values()]).toEqual([
+    expect([...(await direct.tasks.inspect([taskNamed('a').id, taskNamed('b').id])).values()]).toEqual([
       'taken',
       'taken',
     ])
     const taken = await answered(() => take(transport))
-    expect(taken.map(({ task }) => task)).toEqual([taskOf('a'), taskOf('b')])
-    expect(await direct.tasks.heartbeat('w1', [taskOf('a'), taskOf('b')])).toEqual({ abort: [], lost: [] })
+    expect(taken.map(({ task }) => task)).toEqual([taskNamed('a'), taskNamed('b')])
+    expect(await direct.tasks.heartbeat('w1', [taskNamed('a'), taskNamed('b')])).toEqual({
+      abort: [],
+      lost: [],
+    })
   })
 
   test('that says nothing any more, although the connection stands: it is given up, and made anew', async () => {
     const redis = await server()
     const { transport, line } = await openOnLine(redis)
     line.isDead = true
-    await expect(transport.tasks.publish([taskOf('a')])).rejects.toThrow(TransportUnavailable)
+    await expect(transport.tasks.publish([taskNamed('a')])).rejects.toThrow(TransportUnavailable)
     line.isDead = false
-    await answered(() => transport.tasks.publish([taskOf('a')]))
+    await answered(() => transport.tasks.publish([taskNamed('a')]))
     expect(await answered(() => take(transport))).toHaveLength(1)
   })
 
@@ -240,9 +227,9 @@ describe.skipIf(redisUrl === null)('two processes', () => {
     void work(one, 'w1')
     void work(other, 'w2')
     const done = new Promise((resolve) => stop.signal.addEventListener('abort', resolve))
-    for (const name of names) await one.tasks.publish([taskOf(name)])
+    for (const name of names) await one.tasks.publish([taskNamed(name)])
     await done
-    expect(seen.sort()).toEqual(names.map((name) => taskOf(name).id))
+    expect(seen.sort()).toEqual(names.map((name) => taskNamed(name).id))
   })
 
   test('live messages reach the listeners of both once, also those who came late', async () => {
