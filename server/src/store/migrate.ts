@@ -6,7 +6,9 @@
  *    go on working against the new tables while processes are replaced one by one. One that cannot be says so by its
  *    name, `NNNN_…_breaking.sql`.
  * 3. A migration waits for the lock of a table only for a moment, then lets everybody else through and tries again:
- *    behind one that waits for a long statement, all others would have to wait as well, with runs in flight.
+ *    behind one that waits for a long statement, all others would have to wait as well, with runs in flight. The moment
+ *    is shorter than the one after which PostgreSQL looks for deadlocks (1 s), so that of a migration and a commit that
+ *    wait for each other it is the migration that gives way.
  * 4. In a database that a newer program has migrated, an older one starts as long as what it does not know is additive:
  *    it may be restarted in the middle of an upgrade, and an upgrade may be taken back. Else it is refused, before
  *    anything is read from the database.
@@ -20,8 +22,9 @@ import { StoreError } from './store.ts'
 /** One-number key; the locks of partitions are of the two-number kind and cannot collide with it. */
 const LOCK_MIGRATION = 0x77656674
 
-const LOCK_NOT_AVAILABLE = '55P03'
-const LOCK_WAIT_MS = 1_000
+/** Lock not available, deadlock detected. */
+const TRIED_AGAIN: ReadonlySet<unknown> = new Set(['55P03', '40P01'])
+const LOCK_WAIT_MS = 500
 const PAUSE_SECONDS = 0.5
 const MAX_ATTEMPTS = 120
 
@@ -97,7 +100,7 @@ async function applyPatiently(client: Client, migration: Migration): Promise<voi
     try {
       return await apply(client, migration)
     } catch (error) {
-      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || attempt === MAX_ATTEMPTS) throw error
+      if (!TRIED_AGAIN.has((error as { code?: unknown }).code) || attempt === MAX_ATTEMPTS) throw error
       await client.query('select pg_sleep($1)', [PAUSE_SECONDS])
     }
   }

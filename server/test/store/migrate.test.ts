@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Migration, migrate, readMigrations } from '../../src/store/migrate.ts'
 import * as schema from '../../src/store/schema.ts'
 import { StoreError } from '../../src/store/store.ts'
+import { until } from '../coordinator/fleet.ts'
 import { type TestDatabase, testDatabase } from '../postgres.ts'
 import { failureOf } from '../suites/store-fixture.ts'
 
@@ -72,6 +73,30 @@ describe('migrations', () => {
       applied: ['0001_step.sql'],
       newer: [],
     })
+  })
+
+  it('give way to a transaction that holds what they want and wants what they hold', async () => {
+    await migrate(addressOf(database))
+    const commit = new pg.Client({ connectionString: database.url })
+    const observer = new pg.Client({ connectionString: database.url })
+    await Promise.all([commit.connect(), observer.connect()])
+    await commit.query('begin; lock table run_events in row exclusive mode')
+    const sql =
+      'alter table runs add column one int; select pg_sleep(0.1); alter table run_events add column two int'
+    const migrating = migrate(addressOf(database), [
+      ...(await readMigrations()),
+      { number: 9000, name: '9000_both.sql', sql },
+    ])
+    await until(async () => {
+      const { rows } = await observer.query(
+        `select from pg_locks where relation = 'runs'::regclass and mode = 'AccessExclusiveLock' and granted`,
+      )
+      return rows.length > 0
+    })
+    // As a commit does, which waits before the migration does and must not be the one that is ended.
+    await commit.query('lock table runs in row exclusive mode; commit')
+    expect((await migrating).applied).toEqual(['9000_both.sql'])
+    await Promise.all([commit.end(), observer.end()])
   })
 
   it('are numbered without holes', async () => {
