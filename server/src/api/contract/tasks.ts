@@ -39,7 +39,7 @@ export const taskRoutes = {
     path: '/tasks/complete',
     role: 'worker',
     body: s.completeBody,
-    summary: 'Report the output of a task',
+    summary: 'Report the output of a task; may be repeated when the answer was lost',
     answers: { 200: s.reported },
   },
   failTask: {
@@ -47,7 +47,8 @@ export const taskRoutes = {
     path: '/tasks/fail',
     role: 'worker',
     body: s.failBody,
-    summary: 'Report that an attempt failed, and whether it may be tried again',
+    summary:
+      'Report that an attempt failed, and whether it may be tried again; may be repeated when the answer was lost',
     answers: { 200: s.reported },
   },
   recordTask: {
