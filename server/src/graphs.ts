@@ -49,7 +49,8 @@ export function createGraphCatalog(
     maxSize: MAX_CACHED_NODES,
     sizeCalculation: (graph) => graph.nodes.size + 1,
   })
-  const stored = new LRUCache<string, true>({ max: MAX_REMEMBERED_HASHES })
+  // By size: a cache with `max` sets all its places aside when it is made.
+  const stored = new LRUCache<string, true>({ maxSize: MAX_REMEMBERED_HASHES, sizeCalculation: () => 1 })
   /** Graphs with a type that nobody knew, and what was known then. */
   const ignorant = new WeakMap<Graph, NodeTypes>()
   /** Loads and stores under way, so that a burst of runs of one workflow costs one. */

@@ -18,6 +18,8 @@ export interface Tally {
   readonly ends: Map<string, number>
   /** In how many worlds something of the language was used. */
   readonly features: Map<string, number>
+  /** How often what happened, faults apart. */
+  readonly occurrences: Map<string, number>
   readonly findings: Finding[]
 }
 
@@ -38,6 +40,7 @@ const newTally = (): Tally => ({
   faults: noFaults(),
   ends: new Map(),
   features: new Map(),
+  occurrences: new Map(),
   findings: [],
 })
 
@@ -64,10 +67,11 @@ function count(tally: Tally, result: WorldResult): void {
   for (const kind of FAULT_KINDS) tally.faults[kind] += result.faults[kind]
   for (const end of result.ends) add(tally.ends, end)
   for (const feature of result.features) add(tally.features, feature)
+  for (const [name, times] of result.occurrences) add(tally.occurrences, name, times)
 }
 
-const add = (counts: Map<string, number>, name: string): void =>
-  void counts.set(name, (counts.get(name) ?? 0) + 1)
+const add = (counts: Map<string, number>, name: string, times = 1): void =>
+  void counts.set(name, (counts.get(name) ?? 0) + times)
 
 /** The one command that plays the world again. */
 export const replayCommand = (seed: number): string => `npm run sim -- --worlds 1 --seed ${seed} --trace`
@@ -81,6 +85,7 @@ export function summaryOf(tally: Tally, seconds: number): string {
     `steps      ${tally.calls} calls, ${tally.events} events, ${tally.commands} commands, ${tally.quarantines} runs set aside and recovered`,
     `faults     ${list(Object.entries(tally.faults))}`,
     `features   ${list(tally.features)}`,
+    `occurred   ${list(tally.occurrences)}`,
     `findings   ${tally.findings.length}`,
   ].join('\n')
 }

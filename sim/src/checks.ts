@@ -23,13 +23,16 @@ import {
   taskId,
 } from '@weft/engine'
 import type { Random } from '../../engine/test/world/random.ts'
+import { checkReviews, followReview, type Open, openReviews } from '../../engine/test/world/reviews.ts'
+import { Violation } from '../../engine/test/world/violation.ts'
 import { ENGINE, type Engine } from '../../server/src/coordinator/engine.ts'
 import type { NodeContext } from '../../server/src/nodes/node-type.ts'
 import type { NewRun, RunAppend } from '../../server/src/store/store.ts'
-import type { Tables } from './store/tables.ts'
-import { parse } from './store/tables.ts'
+import { Delivery } from './delivery.ts'
+import { Kinship } from './kinship.ts'
+import { type Occurrence, Occurrences } from './occurrences.ts'
+import { parse, type Tables } from './store/tables.ts'
 import type { VirtualTime } from './time.ts'
-import { Violation } from './violation.ts'
 
 export interface Shadow {
   readonly id: string
@@ -39,6 +42,8 @@ export interface Shadow {
   readonly completed: Map<string, number>
   /** The highest attempt of `<key>/<round>` that has ended. */
   readonly ended: Map<string, number>
+  /** Open reviews, with what they hold. */
+  readonly reviews: Open
 }
 
 export interface ChecksParts {
@@ -59,6 +64,9 @@ const ROUND_TRIP_MS = 10
 
 export class Checks {
   readonly runs = new Map<string, Shadow>()
+  readonly occurrences = new Occurrences()
+  readonly kinship: Kinship
+  readonly delivery: Delivery
   calls = 0
   quarantines = 0
   readonly #parts: ChecksParts
@@ -67,36 +75,61 @@ export class Checks {
 
   constructor(parts: ChecksParts) {
     this.#parts = parts
+    const graphs = (hash: string): Graph => this.#lookup(hash)
+    const { runs, occurrences } = this
+    this.kinship = new Kinship({ ...parts, runs, occurrences, graphs })
+    this.delivery = new Delivery({ ...parts, runs, occurrences })
   }
 
   // ---- what was committed ----------------------------------------------------------------------------------------
 
-  begun({ id, started, copied = [] }: NewRun): void {
+  /** @param process whoever begins it */
+  begun(run: NewRun, process: string): void {
+    const { id, started, copied = [] } = run
     this.#guard(() => {
+      this.kinship.begun(run, process)
       const shadow: Shadow = {
         id,
         state: start(id, started, this.#lookup(started.graph)),
         log: [started],
         completed: new Map(),
         ended: new Map(),
+        reviews: openReviews(copied),
       }
       this.runs.set(id, shadow)
-      for (const event of copied) this.#record(shadow, event)
+      for (const event of copied) this.#fold(shadow, event)
     })
   }
 
-  appended(batch: readonly RunAppend[]): void {
+  /** @param process whoever committed it */
+  appended(batch: readonly RunAppend[], process: string): void {
     this.#guard(() => {
       for (const append of batch) {
         const shadow = this.#shadow(append.runId)
-        for (const event of append.events) this.#record(shadow, event)
+        for (const event of append.events) this.#record(shadow, event, process)
         this.#row(shadow, append)
+        checkReviews(shadow)
       }
     })
     for (const { runId } of batch) this.wakes(runId)
   }
 
-  #record(shadow: Shadow, event: RunEvent): void {
+  #record(shadow: Shadow, event: RunEvent, process: string): void {
+    this.kinship.happens(shadow, event)
+    this.delivery.happens(shadow, event)
+    this.#fold(shadow, event)
+    followReview(shadow, event)
+    this.kinship.happened(shadow, event, process)
+    this.#count(event)
+  }
+
+  #count(event: RunEvent): void {
+    if (event.type === 'patch.proposed') this.occurrences.add('review')
+    const ended = event.type === 'patch.reviewed' ? REVIEWS[event.outcome] : undefined
+    if (ended) this.occurrences.add(ended)
+  }
+
+  #fold(shadow: Shadow, event: RunEvent): void {
     const { state, log } = shadow
     const last = log.at(-1)
     if (last && event.at < last.at) throw new Violation(`time went back in run ${shadow.id}`)
@@ -219,13 +252,13 @@ export class Checks {
     return {
       ...ENGINE,
       decide: (state, signal, context) => {
-        if (this.#parts.random.chance(0.05)) this.#guard(() => this.#fold(state))
+        if (this.#parts.random.chance(0.05)) this.#guard(() => this.#isFold(state))
         return ENGINE.decide(state, signal, context)
       },
     }
   }
 
-  #fold(state: RunState): void {
+  #isFold(state: RunState): void {
     const shadow = this.runs.get(state.id)
     // One that is ahead of the log or behind it is being decided upon, or belongs to somebody who lost the partition.
     if (!shadow || shadow.state.seq !== state.seq) return
@@ -266,6 +299,29 @@ export class Checks {
       if (state.phase.kind === 'completed' && !isDeepStrictEqual(parse(row.output), state.phase.output))
         throw new Violation(`run ${id} is shown with another output`)
     }
+    this.#inboxes()
+    this.kinship.finally()
+    this.delivery.finally()
+  }
+
+  /** What people are shown to decide, and messages to look for, is what the logs say is open. */
+  #inboxes(): void {
+    const { approvals, waits } = this.#parts.tables
+    for (const { id, runId, status, patch } of approvals.values()) {
+      const { state, log } = this.#shadow(runId)
+      const isOpen = patch === null ? state.waits.has(id) : state.reviews.has(id)
+      const review = log.findLast((event) => event.type === 'patch.reviewed' && event.reviewId === id)
+      const outcome = review?.type === 'patch.reviewed' ? review.outcome : status
+      if ((status === 'open') !== isOpen || (patch !== null && outcome !== status))
+        throw new Violation(
+          `approval ${id} is shown as ${status}, and its run ${isOpen ? 'waits for it' : 'is past it'}`,
+        )
+    }
+    for (const { id, runId, closedAt } of waits.values())
+      if ((closedAt === null) !== this.#shadow(runId).state.waits.has(id))
+        throw new Violation(
+          `wait ${id} is looked for${closedAt === null ? '' : ' no more'}, unlike its run says`,
+        )
   }
 
   // ----------------------------------------------------------------------------------------------------------------
@@ -304,6 +360,13 @@ const STARTS: ReadonlySet<string> = new Set([
   'step.waiting',
   'step.repeated',
 ])
+
+const REVIEWS: Readonly<Record<string, Occurrence>> = {
+  approved: 'review approved',
+  rejected: 'review rejected',
+  refused: 'review refused',
+  dropped: 'review dropped',
+}
 
 /** What is ended is mended, and then retried. */
 const AFTER_END: ReadonlySet<string> = new Set([

@@ -38,6 +38,10 @@ export interface DatabaseParts {
   readonly checks: Checks
   /** How long a killed process's session lives on, at most that long. */
   readonly afterlife: (longestMs: number) => number
+  /** Told of what was committed before whoever did it knows. */
+  readonly committed?: (process: SimProcess, batch: readonly RunAppend[]) => void
+  /** The same of a message by correlation. */
+  readonly kept?: (process: SimProcess) => void
 }
 
 /** What the store says in the ordinary course of things. */
@@ -79,12 +83,12 @@ export function connectStore(parts: DatabaseParts, process: SimProcess): RunStor
       ...twin.runs,
       begin: async (run) => {
         const outcome = await twin.runs.begin(run)
-        if (outcome.kind === 'begun') checks.begun(run)
+        if (outcome.kind === 'begun') checks.begun(run, process.name)
         return outcome
       },
     } satisfies RunStore['runs']),
     inbox: connected('inbox', twin.inbox),
-    messages: connected('messages', twin.messages),
+    messages: connected('messages', watchMessages(twin.messages, parts, process)),
     graphs: connected('graphs', twin.graphs),
     workflows: connected('workflows', twin.workflows),
     approvals: connected('approvals', twin.approvals),
@@ -111,11 +115,42 @@ export function connectStore(parts: DatabaseParts, process: SimProcess): RunStor
   }
 }
 
-function connectSession(
-  { time, seam, checks }: DatabaseParts,
+const isSender = ({ name }: SimProcess): boolean => name.startsWith('api')
+
+/** Counts how messages find their waits. */
+function watchMessages(
+  messages: RunStore['messages'],
+  { checks: { occurrences }, kept }: DatabaseParts,
   process: SimProcess,
-  twin: TwinSession,
-): OwnerSession {
+): RunStore['messages'] {
+  return {
+    ...messages,
+    async keep(message) {
+      const outcome = await messages.keep(message)
+      if (outcome.kind === 'kept') kept?.(process)
+      return outcome
+    },
+    async give(request) {
+      const outcome = await messages.give(request)
+      if (outcome.kind === 'given' && outcome.runs.length > 0)
+        occurrences.add(isSender(process) ? 'message given by its sender' : 'message given by a coordinator')
+      return outcome
+    },
+    async unannounced(request) {
+      const found = await messages.unannounced(request)
+      occurrences.add('message found by a sweep', found.length)
+      return found
+    },
+    async expectant(request) {
+      const found = await messages.expectant(request)
+      occurrences.add('message looked for after a takeover', found.length)
+      return found
+    },
+  }
+}
+
+function connectSession(parts: DatabaseParts, process: SimProcess, twin: TwinSession): OwnerSession {
+  const { time, seam, checks } = parts
   const line = new Line()
   const ended = new Promise<void>((resolve) => {
     void twin.ended.then(() =>
@@ -147,7 +182,8 @@ function connectSession(
       const sent = copy(batch) as readonly RunAppend[]
       return on('append', async () => {
         await twin.append(sent)
-        checks.appended(sent)
+        checks.appended(sent, process.name)
+        parts.committed?.(process, sent)
       })
     },
     load: (runIds) => read('load', () => twin.load(runIds)),

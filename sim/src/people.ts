@@ -2,18 +2,19 @@
  * Those outside: they submit runs, steer them, decide and send messages, each call repeated under its own id until it is
  * answered. At the end they see to it that nothing waits for them.
  */
-import type { Command, Graph, Json, RunState, Verdict } from '@weft/engine'
+import type { Command, Graph, Json, RunEvent, RunState, Verdict } from '@weft/engine'
 import { explain } from '@weft/engine'
 import { RandomPatches } from '../../engine/test/world/patches.ts'
 import { fateOf, type Random } from '../../engine/test/world/random.ts'
+import { Violation } from '../../engine/test/world/violation.ts'
 import type { NewRun, RunStore } from '../../server/src/store/store.ts'
 import type { Transport } from '../../server/src/transport/transport.ts'
 import type { Checks, Shadow } from './checks.ts'
+import { messageWaitOf } from './delivery.ts'
 import type { Faults } from './faults.ts'
 import type { SimProcess } from './process.ts'
 import { parse, type Tables } from './store/tables.ts'
 import type { VirtualTime } from './time.ts'
-import { Violation } from './violation.ts'
 
 export interface PeopleParts {
   readonly process: SimProcess
@@ -75,6 +76,25 @@ export class People {
     })
   }
 
+  /** A workflow for the store: the next version of its name. */
+  push(graph: Graph): void {
+    const { process, store } = this.#parts
+    const definition = graph.definition as unknown as Json
+    this.#persist(async () => {
+      await store.graphs.put({ hash: graph.hash, definition })
+      await store.workflows.push({
+        workspace: WORKSPACE,
+        name: graph.definition.name,
+        graph: graph.hash,
+        definition,
+        source: null,
+        description: null,
+        tags: [],
+        at: process.clock.now(),
+      })
+    })
+  }
+
   /** Something that somebody does at any time. */
   act(): void {
     const { checks, random, time } = this.#parts
@@ -86,13 +106,23 @@ export class People {
     else if (dice < 32) this.#send(shadow, { kind: 'resume' })
     else if (dice < 37) this.#send(shadow, { kind: 'cancel' })
     else if (dice < 45) this.#send(shadow, { kind: 'retry' })
-    else if (dice < 60) {
-      const patch = this.#patches.make(shadow.state, random, ++this.#count)
-      this.#send(shadow, { kind: 'patch', ...patch, reason: 'because' })
-    } else if (dice < 68) this.#send(shadow, this.#message(random.pick(['m1', 'm2'])))
+    else if (dice < 60) this.#send(shadow, this.#patch(shadow, random))
+    else if (dice < 68) this.#send(shadow, this.#message(random.pick(['m1', 'm2'])))
     else
       for (const words of answers(shadow.state, time.now, () => this.#message.bind(this)))
         this.#send(shadow, words)
+  }
+
+  /** An agent proposes a patch of some run. */
+  propose(random: Random): void {
+    const runs = [...this.#parts.checks.runs.values()]
+    if (runs.length === 0) return
+    const shadow = random.pick(runs)
+    this.#send(shadow, { ...this.#patch(shadow, random), by: 'agent' })
+  }
+
+  #patch({ state }: Shadow, random: Random): Extract<Command, { kind: 'patch' }> {
+    return { kind: 'patch', ...this.#patches.make(state, random, ++this.#count), reason: 'because' }
   }
 
   /** Whatever waits for somebody gets its answer, once. */
@@ -110,14 +140,24 @@ export class People {
         if (subject === undefined) continue
         const name = `${shadow.id} ${token} ${subject} ${shadow.state.seq}`
         if (waitsFor === 'approval') this.#last(name, shadow, decision(subject))
-        else if (waitsFor === 'message') this.#last(name, shadow, this.#message(subject))
+        else if (waitsFor === 'message') this.#lastMessage(name, shadow, token)
       }
     }
   }
 
-  #message(name: string): Command {
-    const messageId = `message ${++this.#count}`
-    return { kind: 'message', messageId, name, data: { v: 60 }, ttlMs: 60_000 }
+  /** What lies in the store for the wait is for it to find. */
+  #lastMessage(name: string, shadow: Shadow, key: string): void {
+    const open = messageWaitOf(shadow.state, key)
+    if (!open || this.#lastWords.has(name) || this.#parts.checks.delivery.isBeside(open)) return
+    this.#last(name, shadow, this.#message(open.wait.name, open.wait.correlationKey))
+  }
+
+  #message(name: string, correlationKey?: string): Command {
+    const id = `message ${++this.#count}`
+    const data = { v: 60 }
+    const key = correlationKey === undefined ? {} : { correlationKey }
+    this.#parts.checks.delivery.written({ id, name, data, ...key })
+    return { kind: 'message', messageId: id, name, ...key, data, ttlMs: 60_000 }
   }
 
   #last(name: string, shadow: Shadow, command: Command): void {
@@ -189,14 +229,15 @@ export class People {
     for (const shadow of checks.runs.values()) this.#counted(shadow)
   }
 
-  #counted({ id: runId, log }: Shadow): void {
+  #counted({ id: runId, log, state }: Shadow): void {
     const accepted = [...this.#parts.tables.inbox.values()].flatMap((row) => {
       const verdict = parse(row.verdict) as unknown as Verdict | null
       if (row.runId !== runId || !verdict?.accepted) return []
       return [{ ...row, command: JSON.parse(row.command) as Command, verdict }]
     })
     const accepts = (kind: Command['kind']) => accepted.filter(({ command }) => command.kind === kind)
-    const events = (type: string) => log.filter((event) => event.type === type)
+    const own = log.slice(state.forkedFrom?.copied ?? 0)
+    const events = (type: string) => own.filter((event) => event.type === type)
     const expect = (what: string, count: number, found: number): void => {
       if (count !== found)
         throw new Violation(
@@ -211,8 +252,9 @@ export class People {
       expect('retries', retries.length, events('run.retried').length)
     for (const { command, verdict } of accepts('message')) {
       if (command.kind !== 'message' || JSON.stringify(verdict.detail).includes('duplicate')) continue
-      const told = log.filter((event) => 'messageId' in event && event.messageId === command.messageId)
-      const kinds = told.map(({ type }) => type)
+      const told = own.filter((event) => 'messageId' in event && event.messageId === command.messageId)
+      // By correlation it is for every wait of the run that it was offered to.
+      const kinds = told.map((event) => (command.waitIds ? placeOf(event) : event.type))
       if (told.length === 0 || new Set(kinds).size < kinds.length)
         throw new Violation(
           `R15: message ${command.messageId} stands in the log as ${kinds.join(', ') || 'nothing'}`,
@@ -227,6 +269,8 @@ export class People {
 }
 
 const nobody = (): void => {}
+
+const placeOf = (event: RunEvent): string => ('key' in event ? `${event.key}/${event.round}` : event.type)
 
 const decision = (waitId: string): Command => ({
   kind: 'decide',

@@ -1,6 +1,8 @@
 /** The product's own parts in a simulated process: a coordinator, a worker, or both. */
 import { CONTROL_NODE_TYPES } from '@weft/engine'
 import { typesWith } from '../../engine/test/world/generate.ts'
+import type { ForkParts } from '../../server/src/api/fork.ts'
+import type { MessageParts } from '../../server/src/api/routes/messages.ts'
 import { createCoordinator } from '../../server/src/coordinator/coordinator.ts'
 import { createGraphCatalog } from '../../server/src/graphs.ts'
 import { createLog } from '../../server/src/log.ts'
@@ -78,3 +80,13 @@ export async function startWorker(
   })
   await worker.start()
 }
+
+/** What an API process has for the calls of this simulation. */
+export const openApi = ({ process, store, transport }: ServerParts): ForkParts & MessageParts => ({
+  store,
+  transport,
+  clock: process.clock,
+  log: QUIET,
+  graphs: createGraphCatalog(store, () => TYPES),
+  nodeTypes: { current: () => TYPES, served: async () => new Set() },
+})

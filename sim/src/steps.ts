@@ -5,12 +5,12 @@
 import type { NodeTypeInfo } from '@weft/engine'
 import { TASK_TYPES } from '../../engine/test/world/generate.ts'
 import { fateOf, type Random } from '../../engine/test/world/random.ts'
+import { Violation } from '../../engine/test/world/violation.ts'
 import { NodeError } from '../../server/src/nodes/errors.ts'
 import type { NodeContext, NodeResult, NodeType } from '../../server/src/nodes/node-type.ts'
 import type { WorkerParts } from '../../server/src/worker/worker.ts'
 import type { Checks } from './checks.ts'
 import type { SimProcess } from './process.ts'
-import { Violation } from './violation.ts'
 
 export interface StepsParts {
   readonly checks: Checks

@@ -2,9 +2,12 @@
  * One world from one seed: processes with the product's coordinators and workers, the twin of the store, the shared
  * transport, people, and faults. First everything goes wrong, then nothing does any more: then every run must end.
  */
-import { compile, type Graph } from '@weft/engine'
-import { type GeneratedWorkflow, generate } from '../../engine/test/world/generate.ts'
+import { compile, type Definition, type Graph } from '@weft/engine'
+import { generate } from '../../engine/test/world/generate.ts'
 import { type Random, random } from '../../engine/test/world/random.ts'
+import { Violation } from '../../engine/test/world/violation.ts'
+import type { RunAppend } from '../../server/src/store/store.ts'
+import { type ApiProcess, Callers } from './callers.ts'
 import { Checks } from './checks.ts'
 import { connectStore, isStoreAnswer } from './database.ts'
 import { type FaultCounts, Faults } from './faults.ts'
@@ -12,11 +15,11 @@ import { Network } from './network.ts'
 import { People } from './people.ts'
 import { SimProcess } from './process.ts'
 import { createSeam, type Seam } from './seam.ts'
-import { startCoordinator, startWorker, TYPES } from './server.ts'
+import { openApi, startCoordinator, startWorker, TYPES } from './server.ts'
 import { stepTypes } from './steps.ts'
 import { Tables } from './store/tables.ts'
+import { listening, STORED, stored, tied } from './ties.ts'
 import { VirtualTime } from './time.ts'
-import { Violation } from './violation.ts'
 
 export interface WorldResult {
   /** Hash of all that happened: the same seed makes the same one. */
@@ -27,6 +30,7 @@ export interface WorldResult {
   readonly events: number
   readonly steps: number
   readonly faults: FaultCounts
+  readonly occurrences: ReadonlyMap<string, number>
   readonly ends: readonly string[]
   /** What of the language its workflows use, and what people did. */
   readonly features: ReadonlySet<string>
@@ -48,6 +52,11 @@ const PATIENCE_MS = 60 * 60_000
 const CHECK_EVERY_MS = 1_000
 const SMALLEST_WORKFLOW = 2
 const LARGEST_WORKFLOW = 14
+/** In worlds with ties, which have more runs. */
+const LARGEST_TIED_WORKFLOW = 9
+/** Draws which worlds have ties. The worlds that found something before there were any have none, and mean what they meant. */
+const TIES_SALT = 9
+
 export function playWorld(
   seed: number,
   watch: ((at: number, label: string) => void) | null = null,
@@ -69,6 +78,10 @@ class World {
   /** Whether coordinators share the partitions; otherwise there is one. */
   readonly #isSharing: boolean
   readonly #once = new Map<string, number>()
+  /** Draws the ties; `null` in a world without. */
+  readonly #ties: Random | null
+  readonly #callers: Callers | null
+  #api: ApiProcess | null = null
   #processes = 0
   #violation: Error | null = null
   #isOver = false
@@ -77,6 +90,8 @@ class World {
     this.#random = random(seed)
     const chance = (salt: number): Random => random(Math.imul(seed ^ salt, 0x9e3779b1))
     const time = new VirtualTime(chance(1), watch)
+    const ties = chance(TIES_SALT)
+    this.#ties = ties.chance(0.5) ? ties : null
     this.#isSharing = this.#random.chance(0.7)
     this.#time = time
     this.#faults = new Faults(chance(2))
@@ -114,6 +129,7 @@ class World {
       random: chance(7),
       fail,
     })
+    this.#callers = this.#ties && this.#tie(process, this.#ties)
     this.#workflows(seed)
   }
 
@@ -134,6 +150,7 @@ class World {
       events: logs.reduce((sum, { log }) => sum + log.length, 0),
       steps: this.#time.steps,
       faults: this.#faults.counts,
+      occurrences: this.#checks.occurrences.counts,
       features: this.#seen(),
       ends: logs.map(({ state }) => state.phase.kind),
       commands: this.#tables.inbox.size,
@@ -149,6 +166,7 @@ class World {
     if (this.#tables.blobs.size > 0) seen.add('blob')
     if (this.#faults.isCalm) seen.add('no fault')
     if (this.#isSharing) seen.add('shared partitions')
+    if (this.#ties) seen.add('ties')
     return seen
   }
 
@@ -167,20 +185,34 @@ class World {
       seam: this.#seam,
       checks: this.#checks,
       afterlife: (longestMs: number) => random.int(longestMs),
+      committed: (process: SimProcess, batch: readonly RunAppend[]) => this.#committed(process, batch),
+      kept: (process: SimProcess) => this.#kept(process),
     }
     return { store: connectStore(parts, process), transport: this.#network.connect(process) }
   }
 
   #workflows(seed: number): void {
+    const ties = this.#ties
     const count = 1 + this.#random.int(3)
+    const largest = ties ? LARGEST_TIED_WORKFLOW : LARGEST_WORKFLOW
     for (let index = 0; index < count; index++) {
-      const size = SMALLEST_WORKFLOW + this.#random.int(LARGEST_WORKFLOW - SMALLEST_WORKFLOW)
-      const workflow = generate(Math.imul(seed + 1, 31) + index, size)
-      for (const feature of workflow.features) this.#features.add(feature)
-      const graph = compiled(workflow)
+      const size = SMALLEST_WORKFLOW + this.#random.int(largest - SMALLEST_WORKFLOW)
+      const { definition, features } = generate(Math.imul(seed + 1, 31) + index, size)
+      for (const feature of features) this.#features.add(feature)
+      const graph = compiled(ties ? tied(definition, ties) : definition)
       const input = { v: this.#random.int(100) }
       this.#time.after(this.#random.int(8_000), 'somebody submits', () => this.#people.submit(graph, input))
     }
+  }
+
+  #tie({ clock }: SimProcess, ties: Random): Callers {
+    const time = this.#time
+    for (const name of STORED)
+      time.after(ties.int(3_000), `${name} is pushed`, () => this.#people.push(compiled(stored(ties, name))))
+    const graph = compiled(listening(ties))
+    time.after(ties.int(20_000), 'somebody submits', () => this.#people.submit(graph, {}))
+    const fail = (error: unknown): void => this.#fail(error)
+    return new Callers({ api: () => this.#api, clock, checks: this.#checks, random: ties, fail })
   }
 
   #populate(): { chaosMs: number } {
@@ -193,11 +225,15 @@ class World {
     const chaosMs = 5_000 + chance.int(55_000)
     this.#worldFaults()
     if (chance.chance(0.75)) this.#activity()
+    if (this.#ties) {
+      this.#boot('api', false)
+      this.#calls(this.#ties)
+    }
     return { chaosMs }
   }
 
   /** Starts a process; when it ends, somebody starts another one. */
-  #boot(role: 'coordinator' | 'worker', hasWorker: boolean): void {
+  #boot(role: 'coordinator' | 'worker' | 'api', hasWorker: boolean): void {
     const process = new SimProcess(
       `${role} ${++this.#processes}`,
       this.#time,
@@ -207,9 +243,11 @@ class World {
     const delayMs = 100 + this.#random.int(3_000)
     process.onDeath(() => {
       this.#alive.delete(process)
+      if (this.#api?.process === process) this.#api = null
       this.#time.after(delayMs, `another ${role} is started`, () => this.#boot(role, hasWorker))
     })
     const parts = { ...this.#connect(process), process, checks: this.#checks }
+    if (role === 'api') this.#api = { process, parts: openApi(parts) }
     if (role === 'coordinator') startCoordinator(parts, this.#isSharing).catch(() => process.kill())
     if (!hasWorker) return
     const fail = (error: unknown): void => this.#fail(error)
@@ -255,6 +293,41 @@ class World {
     })
   }
 
+  // ---- ties ------------------------------------------------------------------------------------------------------
+
+  #calls(ties: Random): void {
+    this.#time.after(200 + ties.int(4_000), 'somebody calls', () => {
+      if (this.#faults.isOver) return
+      const dice = ties.int(100)
+      if (dice < 10) this.#people.push(compiled(stored(ties)))
+      else if (dice < 25) this.#people.propose(ties)
+      else this.#callers?.act()
+      this.#calls(ties)
+    })
+  }
+
+  /** Owners die, or stand still, right after the commits from which something follows. */
+  #committed(process: SimProcess, batch: readonly RunAppend[]): void {
+    const events = batch.flatMap((run) => run.events)
+    const isFailure = events.some(({ type }) => type === 'run.failed')
+    const isWait = events.some((event) => event.type === 'step.waiting' && event.wait.kind !== 'timer')
+    if (!this.#ties || (!isFailure && !isWait) || !this.#ties.chance(isFailure ? 0.3 : 0.06)) return
+    const what = isFailure ? 'owner killed after a failure' : 'owner killed after a wait opened'
+    if (this.#ties.chance(0.3)) {
+      if (this.#faults.strike('paused')) this.#pause(process)
+    } else if (this.#faults.strike('killed after')) {
+      this.#checks.occurrences.add(what)
+      process.kill()
+    }
+  }
+
+  /** So do processes that were about to look who waits for a message. */
+  #kept(process: SimProcess): void {
+    if (!this.#ties?.chance(0.3) || !this.#faults.strike('killed after')) return
+    this.#checks.occurrences.add('sender killed before its look')
+    process.kill()
+  }
+
   // ---- how it ends -----------------------------------------------------------------------------------------------
 
   #heal(): void {
@@ -267,20 +340,35 @@ class World {
   }
 
   #conclude(deadline: number): void {
-    if (this.#checks.open().length === 0 && !this.#people.isBusy && this.#unanswered() === null) {
+    const isOver = this.#checks.open().length === 0 && this.#checks.kinship.owed().length === 0
+    const isBusy = this.#people.isBusy || this.#callers?.isBusy === true
+    if (isOver && !isBusy && this.#unanswered() === null) {
       this.#isOver = true
       return
     }
     if (this.#time.elapsedMs > deadline) {
       this.#fail(
         new Violation(
-          `hangs: ${this.#checks.describeOpen() || this.#unanswered() || 'a call of somebody is not answered'}`,
+          `hangs: ${this.#checks.describeOpen() || this.#unanswered() || this.#unbegun() || 'a call of somebody is not answered'}`,
         ),
       )
       return
     }
-    this.#people.conclude()
+    this.#concludes()
     this.#time.after(CHECK_EVERY_MS, 'the end is looked for', () => this.#conclude(deadline))
+  }
+
+  #concludes(): void {
+    try {
+      this.#people.conclude()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #unbegun(): string | null {
+    const [runId] = this.#checks.kinship.owed()
+    return runId === undefined ? null : `run ${runId} failed, and nothing was started for it`
   }
 
   #unanswered(): string | null {
@@ -296,13 +384,14 @@ class World {
     try {
       this.#checks.finally()
       this.#people.finally()
+      this.#callers?.finally()
     } catch (error) {
       this.#fail(error)
     }
   }
 }
 
-function compiled({ definition }: GeneratedWorkflow): Graph {
+function compiled(definition: Definition): Graph {
   const result = compile(definition, TYPES)
   if (!result.ok) throw new Error(`the generated workflow is invalid: ${JSON.stringify(result.problems)}`)
   return result.graph

@@ -1,7 +1,9 @@
 /** What users are promised of every run, held over a thousand worlds in which everything fails that can. */
 import { expect, test } from 'vitest'
+import { FEATURES } from '../../engine/test/world/generate.ts'
 import { playWorlds, replayCommand, summaryOf } from '../src/campaign.ts'
 import { FAULT_KINDS } from '../src/faults.ts'
+import { OCCURRENCES } from '../src/occurrences.ts'
 import { playWorld } from '../src/world.ts'
 
 const WORLDS = Number(process.env.WEFT_TEST_SIM_WORLDS ?? 1_000)
@@ -10,27 +12,8 @@ const SEED = Number(process.env.WEFT_TEST_SEED ?? 20_261_121)
 /** Each must have been there often enough that its absence would say something. */
 const LEAST_FAULTS = WORLDS / 50
 const LEAST_WORLDS = WORLDS / 50
-const FEATURES = [
-  'forEach',
-  'repeat',
-  'any',
-  'failure edge',
-  'when',
-  'else',
-  'retry',
-  'child',
-  'approval',
-] as const
-const OTHERS = [
-  'message',
-  'delay',
-  'blob',
-  'no fault',
-  'run.patched',
-  'run.paused',
-  'run.cancelled',
-  'run.retried',
-]
+const LEAST_OCCURRENCES = WORLDS / 500
+const OTHERS = ['blob', 'no fault', 'run.patched', 'run.paused', 'run.cancelled', 'run.retried', 'ties']
 
 test(`over ${WORLDS} worlds nothing is lost, done twice, called after its end, or left waiting for nothing`, {
   timeout: 600_000,
@@ -48,6 +31,8 @@ test(`over ${WORLDS} worlds nothing is lost, done twice, called after its end, o
   for (const kind of FAULT_KINDS) expect(tally.faults[kind], kind).toBeGreaterThanOrEqual(LEAST_FAULTS)
   for (const feature of [...FEATURES, ...OTHERS])
     expect(tally.features.get(feature) ?? 0, feature).toBeGreaterThanOrEqual(LEAST_WORLDS)
+  for (const name of OCCURRENCES)
+    expect(tally.occurrences.get(name) ?? 0, name).toBeGreaterThanOrEqual(LEAST_OCCURRENCES)
   for (const end of ['completed', 'failed', 'cancelled'])
     expect(tally.ends.get(end) ?? 0, end).toBeGreaterThanOrEqual(LEAST_WORLDS)
 })

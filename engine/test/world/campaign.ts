@@ -1,7 +1,8 @@
 /** One world per seed: a random workflow, played calmly and under faults, and what must hold in both. */
 import { FEATURES, type Feature, type GeneratedWorkflow, generate, typesWith } from './generate.ts'
 import { checkRoutes } from './routes.ts'
-import { CALM, type Engine, type Sight, Violation, World, type WorldResult } from './world.ts'
+import { Violation } from './violation.ts'
+import { CALM, type Engine, type Sight, World, type WorldResult } from './world.ts'
 
 export type Seen = Feature | Sight
 

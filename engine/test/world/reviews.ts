@@ -1,8 +1,16 @@
 /** What a patch under review holds, written down from the log alone and held against the state. */
-import type { Holds, RunEvent } from '../../src/index.ts'
-import { type LiveRun, Violation, type World } from './world.ts'
+import type { Holds, RunEvent, RunState } from '../../src/index.ts'
+import { Violation } from './violation.ts'
 
-type Open = Map<string, Holds>
+/** Open reviews by id, with what they hold. */
+export type Open = Map<string, Holds>
+
+interface Reviewed {
+  readonly id: string
+  /** With the event that is followed. */
+  readonly log: readonly RunEvent[]
+  readonly reviews: Open
+}
 
 export function openReviews(log: readonly RunEvent[]): Open {
   const open: Open = new Map()
@@ -17,16 +25,14 @@ function follow(open: Open, event: RunEvent): void {
   if (event.type === 'run.stopping' || event.type === 'run.retried') open.clear()
 }
 
-export function followReview(run: LiveRun, event: RunEvent, { seen, patcher }: World): void {
+export function followReview(run: Reviewed, event: RunEvent): void {
   follow(run.reviews, event)
-  if (event.type === 'patch.proposed') seen.add('review')
-  if (event.type === 'patch.reviewed') patcher?.reviewed?.(event.outcome)
   const isEnd = event.type === 'run.completed' && run.log.at(-2)?.type !== 'run.stopping'
   if (isEnd && run.reviews.size > 0) throw new Violation(`${run.id} completed over a patch under review`)
 }
 
 /** While a patch is under review nothing that it touches moves; once it is over, nothing is left behind. */
-export function checkReviews({ state, reviews }: LiveRun): void {
+export function checkReviews({ state, reviews }: { readonly state: RunState; readonly reviews: Open }): void {
   for (const { starts, routes } of reviews.values()) {
     for (const id of starts) {
       const status = state.steps.get(id)?.status ?? 'pending'

@@ -1,7 +1,7 @@
 /** The routes of a run that completed, worked out again from the definition alone and held against the state. */
 import type { NodeDefinition, RunState, StepState } from '../../src/index.ts'
 import type { Condition, GeneratedWorkflow } from './generate.ts'
-import { Violation } from './world.ts'
+import { Violation } from './violation.ts'
 
 const SUCCESS: Readonly<Record<string, readonly string[]>> = {
   branch: [],

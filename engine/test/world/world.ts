@@ -8,13 +8,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type * as EngineModule from '../../src/index.ts'
 import type { Command, Effect, Graph, Json, RunEvent, RunState, Signal, Task } from '../../src/index.ts'
 import { fateOf, type Random, random } from './random.ts'
-import { checkReviews, followReview, openReviews } from './reviews.ts'
+import { checkReviews, followReview, type Open, openReviews } from './reviews.ts'
+import { Violation } from './violation.ts'
 
 export type Engine = typeof EngineModule
-
-export class Violation extends Error {
-  override readonly name = 'Violation'
-}
 
 export interface Faults {
   /** Signals repeat and overtake each other. */
@@ -49,7 +46,7 @@ export interface LiveRun {
   readonly log: RunEvent[]
   readonly completed: Set<string>
   /** Open reviews, with what they hold. */
-  readonly reviews: Map<string, EngineModule.Holds>
+  readonly reviews: Open
   /** When its timers were last looked at: what came due since then is still to be fired. */
   tickedAt: number
   /** Begun or loaded: nothing of what it owes is published yet. */
@@ -534,7 +531,9 @@ export class World {
     }
     if (event.type === 'step.waiting' || event.type === 'step.completed' || event.type === 'step.expanded')
       this.checkJoin(run, event.key)
-    followReview(run, event, this)
+    followReview(run, event)
+    if (event.type === 'patch.proposed') this.seen.add('review')
+    if (event.type === 'patch.reviewed') this.patcher?.reviewed?.(event.outcome)
   }
 
   private publish(run: LiveRun, effects: readonly Effect[]): void {

@@ -13,7 +13,7 @@ import {
   patchFork,
   type RunEvent,
 } from '@weft/engine'
-import type { RunRow } from '../store/store.ts'
+import type { RunRow, Store } from '../store/store.ts'
 import { announce } from './announce.ts'
 import type { Principal } from './call.ts'
 import { ApiError } from './errors.ts'
@@ -23,6 +23,11 @@ import { beginDurably, checkInput, type Submission, type Submitted } from './sub
 import { operationsOf, readBlob, storeValue } from './values.ts'
 
 const EVENTS_PER_PAGE = 1000
+
+export interface ForkParts
+  extends Pick<HandlerParts, 'transport' | 'clock' | 'log' | 'graphs' | 'nodeTypes'> {
+  readonly store: Pick<Store, 'runs' | 'blobs' | 'variables'>
+}
 
 export interface ForkRequest {
   readonly principal: Principal
@@ -39,7 +44,7 @@ export interface ForkRequest {
 
 type Fork = Extract<ForkOutcome, { ok: true }>
 
-export async function forkRun(parts: HandlerParts, request: ForkRequest): Promise<Submitted> {
+export async function forkRun(parts: ForkParts, request: ForkRequest): Promise<Submitted> {
   const { principal, source, point, reason, idempotencyKey } = request
   const { workspace } = principal
   const events = await readLog(parts, source.id)
@@ -98,7 +103,7 @@ export async function forkRun(parts: HandlerParts, request: ForkRequest): Promis
 
 /** The patch is judged on the run as the fork begins it; whatever is wrong with it starts no run. */
 async function patched(
-  parts: HandlerParts,
+  parts: ForkParts,
   copy: Fork,
   runId: string,
   { principal: { workspace }, operations: given, reason = 'forked with a patch' }: ForkRequest,
@@ -137,7 +142,7 @@ async function patched(
   }
 }
 
-async function readLog({ store }: HandlerParts, runId: string): Promise<RunEvent[]> {
+async function readLog({ store }: ForkParts, runId: string): Promise<RunEvent[]> {
   const events: RunEvent[] = []
   for (;;) {
     const page = await store.runs.events({ runId, afterSeq: events.length, limit: EVENTS_PER_PAGE })
@@ -146,7 +151,7 @@ async function readLog({ store }: HandlerParts, runId: string): Promise<RunEvent
   }
 }
 
-async function graphsOf(parts: HandlerParts, events: readonly RunEvent[]): Promise<Map<string, Graph>> {
+async function graphsOf(parts: ForkParts, events: readonly RunEvent[]): Promise<Map<string, Graph>> {
   const graphs = new Map<string, Graph>()
   for (const event of events) {
     const hash =

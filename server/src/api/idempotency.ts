@@ -29,7 +29,10 @@ export interface KeyedRequest {
 }
 
 /** The answer that was given to this key before, or `undefined`. */
-export async function recall(store: Store, request: KeyedRequest): Promise<Json | undefined> {
+export async function recall(
+  store: Pick<Store, 'idempotency'>,
+  request: KeyedRequest,
+): Promise<Json | undefined> {
   const { body, ...names } = request
   const known = await store.idempotency.recall({ ...names, bodyHash: bodyHash(body) })
   if (known.kind === 'key_reused') throw keyReused(request.key, request.route)
@@ -38,8 +41,8 @@ export async function recall(store: Store, request: KeyedRequest): Promise<Json 
 
 /** Remembers an answer, or gives the one that another request with this key left first. */
 export async function remember(
-  store: Store,
-  clock: Clock,
+  store: Pick<Store, 'idempotency'>,
+  clock: Pick<Clock, 'now'>,
   request: KeyedRequest,
   answer: Json,
 ): Promise<Json> {

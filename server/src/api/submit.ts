@@ -118,7 +118,7 @@ async function captureVariables(store: Store, workspace: string, graph: Graph): 
 
 /** `begin` by id does nothing the second time, so repeating it settles an unknown outcome either way. */
 export async function beginDurably(
-  parts: Pick<SubmitParts, 'store' | 'clock'>,
+  parts: { readonly store: Pick<Store, 'runs'>; readonly clock: Clock },
   run: NewRun,
 ): Promise<BeginOutcome> {
   for (let attempt = 0; ; attempt++) {

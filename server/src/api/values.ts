@@ -14,8 +14,8 @@ export const MAX_VALUE_BYTES = 16 * 1024 * 1024
 const MAX_OPERATIONS_BYTES = 1024 * 1024
 
 export interface ValueParts {
-  readonly store: Store
-  readonly clock: Clock
+  readonly store: Pick<Store, 'blobs'>
+  readonly clock: Pick<Clock, 'now'>
 }
 
 /** Throws where the value cannot be kept; `name` is what the caller called it. */

@@ -2,6 +2,7 @@
 import { isObject } from '@weft/engine'
 import { announce } from '../../correlation.ts'
 import type { MessageRow } from '../../store/message-store.ts'
+import type { Store } from '../../store/store.ts'
 import type { Call, Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import { remember } from '../idempotency.ts'
@@ -10,8 +11,12 @@ import { normaliseValue, storeValue } from '../values.ts'
 
 export const MESSAGE_TTL_MS = 86_400_000
 
+export interface MessageParts extends Pick<HandlerParts, 'transport' | 'clock' | 'log'> {
+  readonly store: Pick<Store, 'messages' | 'blobs' | 'idempotency'>
+}
+
 export function messageHandlers(
-  parts: HandlerParts,
+  parts: MessageParts,
 ): Handlers<'postMessage' | 'listMessages' | 'getMessage' | 'deleteMessage'> {
   const { messages } = parts.store
 
@@ -89,7 +94,7 @@ export function messageHandlers(
 }
 
 /** The sender's id; without one it is new, and stable under one idempotency key. */
-async function messageIdOf(parts: HandlerParts, call: Call<'postMessage'>): Promise<string> {
+async function messageIdOf(parts: MessageParts, call: Call<'postMessage'>): Promise<string> {
   const { principal, body, idempotencyKey } = call
   const own = body.id ?? parts.clock.id()
   if (idempotencyKey === undefined) return own
