@@ -18,7 +18,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** The pages by their path in the repository. */
 export async function referencePages(): Promise<ReadonlyMap<string, string>> {
   const pages = {
-    'docs/cli.md': cliPage(),
+    'docs/cli.md': await cliPage(),
     'docs/configuration.md': configurationPage(),
     'docs/errors.md': errorsPage(root),
     'docs/expressions.md': expressionsPage(),

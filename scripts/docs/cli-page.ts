@@ -4,13 +4,13 @@ import { createProgram } from '../../server/src/cli/program.ts'
 import { systemClock } from '../../server/src/clock.ts'
 import { block, page } from './markdown.ts'
 
-type Command = ReturnType<typeof createProgram>
+type Command = Awaited<ReturnType<typeof createProgram>>
 
 const WIDTH = 100
 
-export function cliPage(): string {
+export async function cliPage(): Promise<string> {
   const quiet = { write: () => true }
-  const program = createProgram(
+  const program = await createProgram(
     {
       terminal: { out: quiet, err: quiet, readInput: async () => '' },
       clock: systemClock(),

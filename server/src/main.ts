@@ -82,9 +82,6 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
   const began = clock.monotonic()
   const started = new Started(log)
   try {
-    // Modules that take a while to load do so while the database starts.
-    const modules = loadModules()
-    modules.catch(() => {})
     await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
     const file = {
       url: `http://${bracketed(config.host)}:${config.port}`,
@@ -102,8 +99,15 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       started.add('server.json', await writeServerFile(config.dataDirectory, { ...file, starting: true }))
     }
 
+    // Loading the rest holds this process up for a while: it does so while the database starts.
+    let loading: Promise<Modules> | undefined
+    const load = (): void => {
+      loading ??= loadModules()
+      loading.catch(() => {})
+    }
     const embedded =
-      config.databaseUrl === null ? await startDatabase(config, clock, log, options.progress) : null
+      config.databaseUrl === null ? await startDatabase(config, clock, log, options.progress, load) : null
+    load()
     if (embedded) started.add('PostgreSQL', () => embedded.stop())
     const name = `${hostname()}-${process.pid}`
     const store = await openStore({
@@ -126,7 +130,7 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       clock,
       log,
       name,
-      modules: await modules,
+      modules: await (loading as Promise<Modules>),
       masterKeys: await ensureMasterKeys(config.dataDirectory, config.masterKeys, clock),
     })
     if (parts.api || parts.worker) await resealCredentials(parts.vault, log)
@@ -173,12 +177,14 @@ function startDatabase(
   clock: SystemClock,
   log: Log,
   progress: ((message: string) => void) | undefined,
+  launched: () => void,
 ): Promise<EmbeddedPostgres> {
   const database = log.child({ part: 'database' })
   return startEmbeddedPostgres({
     dataDirectory: config.dataDirectory,
     clock,
     log: (message) => database.warn(message),
+    launched,
     ...(progress ? { progress } : {}),
   })
 }

@@ -15,4 +15,5 @@ const context: CliContext = {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)
 })
-await runProgram(createProgram(context, packageJson.version), context, process.argv.slice(2))
+const argv = process.argv.slice(2)
+await runProgram(await createProgram(context, packageJson.version, argv), context, argv)

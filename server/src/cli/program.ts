@@ -1,28 +1,47 @@
 /** The commands of `weft`, put together; and how an error of any of them ends the process. */
 import { Command, CommanderError } from 'commander'
-import { approvalsCommand, decideCommand } from './approvals.ts'
 import type { CliContext } from './context.ts'
-import { credentialsCommand } from './credentials.ts'
-import { dlqCommand } from './dlq.ts'
-import { doctorCommand } from './doctor.ts'
 import { CliError, EXIT } from './exit.ts'
-import { initCommand } from './init.ts'
-import { keysCommand } from './keys.ts'
-import { messagesCommand, sendCommand } from './messages.ts'
-import { openCommand } from './open.ts'
-import { patchesCommand } from './patches.ts'
-import { queuesCommand } from './queues.ts'
-import { apiCommand } from './raw.ts'
-import { resumeCommand } from './resume.ts'
-import { runCommand } from './run.ts'
-import { cancelCommand, logsCommand, recoverCommand, runsCommand, whyCommand } from './runs.ts'
-import { devCommand, serveCommand } from './serve.ts'
-import { validateCommand } from './validate.ts'
-import { varsCommand } from './vars.ts'
-import { workersCommand } from './workers.ts'
-import { workflowsCommand } from './workflows.ts'
 
-export function createProgram(context: CliContext, version: string): Command {
+/** In the order of the help. Each is loaded when it is needed: a server starts sooner without the code of the others. */
+const COMMANDS: Readonly<Record<string, (context: CliContext) => Promise<Command>>> = {
+  init: async (context) => (await import('./init.ts')).initCommand(context),
+  dev: async (context) => (await import('./serve.ts')).devCommand(context),
+  serve: async (context) => (await import('./serve.ts')).serveCommand(context),
+  run: async (context) => (await import('./run.ts')).runCommand(context),
+  logs: async (context) => (await import('./runs.ts')).logsCommand(context),
+  why: async (context) => (await import('./runs.ts')).whyCommand(context),
+  cancel: async (context) => (await import('./runs.ts')).cancelCommand(context),
+  approve: async (context) => (await import('./approvals.ts')).decideCommand(context, 'approve'),
+  reject: async (context) => (await import('./approvals.ts')).decideCommand(context, 'reject'),
+  send: async (context) => (await import('./messages.ts')).sendCommand(context),
+  recover: async (context) => (await import('./runs.ts')).recoverCommand(context),
+  resume: async (context) => (await import('./resume.ts')).resumeCommand(context),
+  validate: async (context) => (await import('./validate.ts')).validateCommand(context),
+  open: async (context) => (await import('./open.ts')).openCommand(context),
+  doctor: async (context) => (await import('./doctor.ts')).doctorCommand(context),
+  api: async (context) => (await import('./raw.ts')).apiCommand(context),
+  runs: async (context) => (await import('./runs.ts')).runsCommand(context),
+  workflows: async (context) => (await import('./workflows.ts')).workflowsCommand(context),
+  patches: async (context) => (await import('./patches.ts')).patchesCommand(context),
+  approvals: async (context) => (await import('./approvals.ts')).approvalsCommand(context),
+  messages: async (context) => (await import('./messages.ts')).messagesCommand(context),
+  vars: async (context) => (await import('./vars.ts')).varsCommand(context),
+  keys: async (context) => (await import('./keys.ts')).keysCommand(context),
+  credentials: async (context) => (await import('./credentials.ts')).credentialsCommand(context),
+  dlq: async (context) => (await import('./dlq.ts')).dlqCommand(context),
+  workers: async (context) => (await import('./workers.ts')).workersCommand(context),
+  queues: async (context) => (await import('./queues.ts')).queuesCommand(context),
+}
+
+const OPTIONS_WITH_VALUE = new Set(['--url', '--api-key'])
+
+/** With the command that `argv` names, or with all of them: for help, and to say what is there instead. */
+export async function createProgram(
+  context: CliContext,
+  version: string,
+  argv: readonly string[] = [],
+): Promise<Command> {
   const program = new Command('weft')
     .description('Durable workflows: runs, approvals, agents.')
     .version(version, '-V, --version')
@@ -48,37 +67,16 @@ Examples:
 Exit codes: 0 completed · 1 failed · 2 invalid input · 3 cancelled · 4 waiting for a person
             5 server unreachable · 6 refused`,
     )
-  const commands = [
-    initCommand(context),
-    devCommand(context),
-    serveCommand(context),
-    runCommand(context),
-    logsCommand(context),
-    whyCommand(context),
-    cancelCommand(context),
-    decideCommand(context, 'approve'),
-    decideCommand(context, 'reject'),
-    sendCommand(context),
-    recoverCommand(context),
-    resumeCommand(context),
-    validateCommand(context),
-    openCommand(context),
-    doctorCommand(context),
-    apiCommand(context),
-    runsCommand(context),
-    workflowsCommand(context),
-    patchesCommand(context),
-    approvalsCommand(context),
-    messagesCommand(context),
-    varsCommand(context),
-    keysCommand(context),
-    credentialsCommand(context),
-    dlqCommand(context),
-    workersCommand(context),
-    queuesCommand(context),
-  ]
+  const name = nameIn(argv) ?? ''
+  const making = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]!] : Object.values(COMMANDS)
+  const commands = await Promise.all(making.map((make) => make(context)))
   for (const command of commands) program.addCommand(inherit(command, program))
   return program
+}
+
+/** The command's name: the first word that is neither an option nor its value. */
+function nameIn(argv: readonly string[]): string | undefined {
+  return argv.find((word, index) => !word.startsWith('-') && !OPTIONS_WITH_VALUE.has(argv[index - 1] ?? ''))
 }
 
 /** Help and errors of a command look like the program's. (Commander copies settings only to commands that it makes.) */

@@ -47,6 +47,8 @@ export interface EmbeddedOptions {
   readonly log?: (message: string) => void
   /** What takes a moment at the start, for the person who waits. */
   readonly progress?: (message: string) => void
+  /** A program of PostgreSQL works by itself now: the moment for what would hold this process up. May be called again. */
+  readonly launched?: () => void
 }
 
 const logCheckEveryMs = 60_000
@@ -65,7 +67,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 }
 
 async function prepare(options: EmbeddedOptions): Promise<Ground> {
-  const { clock, progress = () => {} } = options
+  const { clock, progress = () => {}, launched = () => {} } = options
   const binaries = await locateBinaries()
   await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 })
   const dataDirectory = await realpath(options.dataDirectory)
@@ -76,9 +78,9 @@ async function prepare(options: EmbeddedOptions): Promise<Ground> {
   const credentials = await loadCredentials(dataDirectory, clock)
   if (!data) {
     progress(`Making a PostgreSQL ${binaries.major} database in ${folder} …`)
-    await initialise(dataDirectory, folder, binaries, launcher, credentials.password)
+    await initialise(dataDirectory, folder, binaries, launcher, credentials.password, launched)
   }
-  return { dataDirectory, folder, binaries, launcher, credentials, clock, progress }
+  return { dataDirectory, folder, binaries, launcher, credentials, clock, progress, launched }
 }
 
 function supervise(ground: Ground, first: Server, log: (message: string) => void): EmbeddedPostgres {

@@ -57,6 +57,7 @@ export async function initialise(
   binaries: Binaries,
   launcher: Launcher,
   password: string,
+  launched: () => void,
 ): Promise<void> {
   const draft = await mkdtemp(join(dataDirectory, `${draftPrefix}${process.pid}-`))
   try {
@@ -65,7 +66,7 @@ export async function initialise(
     await mkdir(data, { mode: 0o700 })
     await writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
     for (const path of [draft, data, passwordFile]) await launcher.own(path)
-    const { code, output } = await runProgram(
+    const program = runProgram(
       launcher.command(binaries.initdb, [
         `--pgdata=${data}`,
         '--username=weft',
@@ -79,6 +80,8 @@ export async function initialise(
         '--no-instructions',
       ]),
     )
+    launched()
+    const { code, output } = await program
     if (code !== 0) throw explainOutput('making a new database', dataDirectory, output)
     await rmdir(folder).catch(() => {}) // an empty folder may stand there; rename refuses a full one
     await rename(data, folder)

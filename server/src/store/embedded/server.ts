@@ -36,6 +36,8 @@ export interface Ground {
   readonly credentials: Credentials
   readonly clock: Clock
   readonly progress: (message: string) => void
+  /** The server's process has been started, or was found. */
+  readonly launched: () => void
 }
 
 export interface Server {
@@ -113,6 +115,7 @@ async function adopt(ground: Ground, cancelled: AbortSignal): Promise<Outcome | 
   if (await isPostmasterOf(found.pid, ground.folder)) {
     ground.progress(`Found this data directory's PostgreSQL running (pid ${found.pid}); using it.`)
     const gone = untilGone(found.pid, ground.clock)
+    ground.launched()
     return awaitReady(ground, found.pid, true, gone, cancelled)
   }
   await endOrphans(ground.folder, ground.clock)
@@ -138,6 +141,7 @@ async function launch(ground: Ground, port: number, cancelled: AbortSignal): Pro
       child.once('spawn', resolve)
       child.once('error', (error) => reject(cannotRun(command, error)))
     })
+    ground.launched()
   } finally {
     await log.file.close()
   }
