@@ -6,12 +6,16 @@
 import { pageOf, placeOf } from './cursor.ts'
 import type { Database } from './database.ts'
 import { and, desc, eq, gt, type NodePgDatabase, type SQL, sql } from './drizzle.ts'
+import { groupCommit } from './group-commit.ts'
 import { workflows, workflowTags, workflowVersions } from './schema.ts'
 import type { Store, StoredWorkflow } from './store.ts'
 import { columnText, jsonText } from './stored-text.ts'
 
 const LATEST = 'latest'
+const LOOKUPS_PER_READ = 500
+const READS_IN_FLIGHT = 2
 
+type Lookup = Parameters<Store['workflows']['get']>[0]
 type Transaction = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0]
 
 const VERSION_COLUMNS = {
@@ -33,6 +37,37 @@ const VERSION_COLUMNS = {
 export function openWorkflows({ tables }: Database): Store['workflows'] {
   const select = (where: SQL | undefined) =>
     tables.select(VERSION_COLUMNS).from(workflowVersions).where(where)
+
+  async function read({ workspace, reference }: Lookup): Promise<StoredWorkflow | null> {
+    const at = reference.indexOf('@')
+    const name = at < 0 ? reference : reference.slice(0, at)
+    const label = at < 0 ? LATEST : reference.slice(at + 1)
+    const version = /^\d{1,9}$/.test(label)
+      ? sql`${Number(label)}`
+      : sql`(select t.version from workflow_tags t where t.workspace = ${workspace} and t.name = ${name} and t.tag = ${label})`
+    const [row] = await select(
+      and(named(workflowVersions, workspace, name), eq(workflowVersions.version, version)),
+    )
+    return row ?? null
+  }
+
+  // Every submit asks what its reference means now. Those that come while a read is under way share the next one, which
+  // sees whatever was pushed before they asked.
+  const lookups = groupCommit<Lookup, StoredWorkflow | null>({
+    commit(wanted) {
+      const reads = new Map<string, Promise<StoredWorkflow | null | Error>>()
+      return Promise.all(
+        wanted.map((lookup) => {
+          const key = `${lookup.workspace}\n${lookup.reference}`
+          const reading = reads.get(key) ?? read(lookup).catch((error: Error) => error)
+          reads.set(key, reading)
+          return reading
+        }),
+      )
+    },
+    rowsPerCommit: LOOKUPS_PER_READ,
+    commitsInFlight: READS_IN_FLIGHT,
+  })
 
   return {
     push({ workspace, name, graph, definition, source, description, tags, at }) {
@@ -64,18 +99,7 @@ export function openWorkflows({ tables }: Database): Store['workflows'] {
       })
     },
 
-    async get({ workspace, reference }) {
-      const at = reference.indexOf('@')
-      const name = at < 0 ? reference : reference.slice(0, at)
-      const label = at < 0 ? LATEST : reference.slice(at + 1)
-      const version = /^\d{1,9}$/.test(label)
-        ? sql`${Number(label)}`
-        : sql`(select t.version from workflow_tags t where t.workspace = ${workspace} and t.name = ${name} and t.tag = ${label})`
-      const [row] = await select(
-        and(named(workflowVersions, workspace, name), eq(workflowVersions.version, version)),
-      )
-      return row ?? null
-    },
+    get: (lookup) => lookups.add(lookup),
 
     async list({ workspace, limit, cursor }) {
       const newest = sql`${workflowVersions.version} = (

@@ -96,6 +96,18 @@ export async function openLink(url: string, log: Log): Promise<Link> {
     close()
     throw error instanceof RedisRefused ? error : (refusedLogin(error, reason, where) ?? unavailable(error))
   }
+  /** What is called in one turn leaves in one write: a write costs as much as several commands. */
+  let isGathering = false
+  const gatherWrites = (): void => {
+    if (isGathering) return
+    isGathering = true
+    const { stream } = clients.commands
+    stream.cork()
+    process.nextTick(() => {
+      isGathering = false
+      stream.uncork()
+    })
+  }
   const answered = async <Answer>(answer: Promise<Answer>): Promise<Answer> => {
     try {
       return await answer
@@ -111,6 +123,7 @@ export async function openLink(url: string, log: Log): Promise<Link> {
     },
     async call(work) {
       unanswered++
+      gatherWrites()
       try {
         return await answered(work(clients.commands))
       } finally {

@@ -112,7 +112,7 @@ export function redisSignals(lane: {
       handedOut.push(`${number}`, portion.at(-1)!.receipt.split('/')[1] as string)
     }
     // Sent before anybody decides these, and not waited for: it only counts how often a signal kills its owner.
-    if (handedOut.length > 0) link.commands.hset(keys.handedOut, ...handedOut).catch(() => {})
+    if (handedOut.length > 0) link.call((redis) => redis.hset(keys.handedOut, ...handedOut)).catch(() => {})
     return found
   }
 
