@@ -72,6 +72,8 @@ export class Checks {
   readonly #parts: ChecksParts
   readonly #graphs = new Map<string, Graph>()
   readonly #publishedAgain = new Set<string>()
+  /** The last attempt of each act that cannot be undone. */
+  readonly #acts = new Map<string, number>()
 
   constructor(parts: ChecksParts) {
     this.#parts = parts
@@ -227,8 +229,29 @@ export class Checks {
         this.#parts.time.now - shadow.state.at > ROUND_TRIP_MS
       )
         throw new Violation(`R11: ${name} of run ${runId} was called after the run had ended`)
+      this.#once(shadow, name, attempt)
       this.#join(shadow, stepKey)
     })
+  }
+
+  /** What cannot be undone is not begun again by itself: an attempt before this one said that it did nothing, or a person did. */
+  #once({ id: runId, state, log }: Shadow, name: string, attempt: number): void {
+    const [key = '', round] = name.split('/')
+    if (state.graph.nodes.get(parseKey(key).id)?.effect !== 'irreversible') return
+    const act = `${runId}/${name}`
+    const before = this.#acts.get(act)
+    this.#acts.set(act, attempt)
+    if (before === undefined) return
+    const saidNo = log.some(
+      (event) =>
+        event.type === 'attempt.failed' &&
+        event.key === key &&
+        event.round === Number(round) &&
+        event.attempt === before &&
+        event.error.code === 'http_status',
+    )
+    if (before === attempt || (!saidNo && !log.some(({ type }) => type === 'run.retried')))
+      throw new Violation(`R7: ${name} of run ${runId}, which cannot be undone, was begun again`)
   }
 
   /** What is after a join sees everything it joined. */

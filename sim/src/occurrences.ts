@@ -25,6 +25,11 @@ export const OCCURRENCES = [
   'fork with a patch',
   'fork asked for again',
   'fork refused',
+  // Processes that are stopped, as a deployment does.
+  'process asked to stop',
+  'process stopped',
+  // Acts that nobody repeats by himself.
+  'outcome resolved',
   // Patches under review.
   'review',
   'review approved',

@@ -121,6 +121,18 @@ export class People {
     this.#send(shadow, { ...this.#patch(shadow, random), by: 'agent' })
   }
 
+  /** Says what became of an act of which nobody knows whether it happened. */
+  resolve(random: Random): void {
+    for (const shadow of this.#parts.checks.runs.values()) {
+      const steps = [...shadow.state.steps.values()]
+      const key = steps.find(({ error }) => error?.code === 'outcome_unknown')?.id
+      if (key === undefined || shadow.state.phase.kind !== 'failed') continue
+      const outcome = random.chance(0.5) ? 'done' : 'not_done'
+      this.#parts.checks.occurrences.add('outcome resolved')
+      this.#send(shadow, { kind: 'resolve', key, outcome, output: { v: 1 } })
+    }
+  }
+
   #patch({ state }: Shadow, random: Random): Extract<Command, { kind: 'patch' }> {
     return { kind: 'patch', ...this.#patches.make(state, random, ++this.#count), reason: 'because' }
   }
@@ -249,7 +261,7 @@ export class People {
     expect('resumptions', accepts('resume').length, events('run.resumed').length)
     const retries = accepts('retry').filter(({ actor }) => actor === 'somebody')
     if (!log[0] || !('parent' in log[0] && log[0].parent))
-      expect('retries', retries.length, events('run.retried').length)
+      expect('retries', retries.length + accepts('resolve').length, events('run.retried').length)
     for (const { command, verdict } of accepts('message')) {
       if (command.kind !== 'message' || JSON.stringify(verdict.detail).includes('duplicate')) continue
       const told = own.filter((event) => 'messageId' in event && event.messageId === command.messageId)

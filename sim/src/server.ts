@@ -7,6 +7,7 @@ import { createCoordinator } from '../../server/src/coordinator/coordinator.ts'
 import { createGraphCatalog } from '../../server/src/graphs.ts'
 import { createLog } from '../../server/src/log.ts'
 import type { CoordinatorMetrics } from '../../server/src/metrics.ts'
+import type { Service } from '../../server/src/service.ts'
 import type { RunStore } from '../../server/src/store/store.ts'
 import type { Transport } from '../../server/src/transport/transport.ts'
 import { createWorker, type WorkerParts } from '../../server/src/worker/worker.ts'
@@ -38,12 +39,12 @@ export interface ServerParts {
   readonly checks: Checks
 }
 
-/** @param isSharing whether others own partitions, too. Rejects when the coordinator could not start, as the process would exit. */
-export async function startCoordinator(
+/** @param isSharing whether others own partitions, too */
+export const openCoordinator = (
   { process, store, transport, checks }: ServerParts,
   isSharing: boolean,
-): Promise<void> {
-  const coordinator = createCoordinator({
+): Service =>
+  createCoordinator({
     store,
     transport,
     graphs: createGraphCatalog(store, () => TYPES),
@@ -55,19 +56,17 @@ export async function startCoordinator(
     isSharing,
     engine: checks.engine(),
   })
-  await coordinator.start()
-}
 
 const noEgress = (): never => {
   throw new Error('steps of the simulation call nobody')
 }
 
-export async function startWorker(
+export const openWorker = (
   { process, store, transport }: ServerParts,
   registry: WorkerParts['registry'],
   slots: number,
-): Promise<void> {
-  const worker = createWorker({
+): Service =>
+  createWorker({
     name: process.name,
     transport,
     store,
@@ -78,8 +77,6 @@ export async function startWorker(
     log: QUIET,
     concurrency: new Map([['*', slots]]),
   })
-  await worker.start()
-}
 
 /** What an API process has for the calls of this simulation. */
 export const openApi = ({ process, store, transport }: ServerParts): ForkParts & MessageParts => ({

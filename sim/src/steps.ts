@@ -16,6 +16,8 @@ export interface StepsParts {
   readonly checks: Checks
   readonly random: Random
   readonly fail: (error: unknown) => void
+  /** Told that an act began which cannot be undone. */
+  readonly began: (process: SimProcess) => void
   /** What `once` answered, by run, step and round. */
   readonly once: Map<string, number>
 }
@@ -34,6 +36,7 @@ function stepType(parts: StepsParts, process: SimProcess, info: NodeTypeInfo): N
     parse: (config) => ({ ok: true, config }),
     async run(_config, context) {
       parts.checks.called(context, process.hasStoodStill)
+      if (info.effect === 'irreversible') parts.began(process)
       await new Promise<void>((resolve) => process.clock.after(duration(parts.random), resolve))
       if (context.abortSignal.aborted) throw context.abortSignal.reason
       const { runId, stepKey, round, attempt } = context

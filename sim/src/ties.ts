@@ -39,11 +39,14 @@ export function tied(definition: Definition, random: Random): Definition {
   if (random.chance(0.3)) nodes.broken = { type: 'fail', needs: after(), with: { message: 'broken' } }
   const onFailure = random.chance(0.6) ? { onFailure: random.chance(0.9) ? ALARM : NOWHERE } : {}
   const patches = structuredClone(random.pick(POLICIES)) as PatchPolicy
-  return { ...definition, nodes, patches, ...onFailure }
+  const limits = random.chance(0.1) ? { limits: { duration: '45s' } } : {}
+  return { ...definition, nodes, patches, ...onFailure, ...limits }
 }
 
 function tieNodes(nodes: Record<string, NodeDefinition>, random: Random): void {
   for (const [id, node] of Object.entries(nodes)) {
+    // What cannot be undone is repeated by nobody: a person says what became of it.
+    if (node.type === 'work' && random.chance(0.15)) nodes[id] = { ...node, type: 'once' }
     if (node.type === 'wait') nodes[id] = { ...node, with: { ...node.with, ...selection(random) } }
     if (node.type === 'workflow' && random.chance(0.6)) {
       const workflow = random.chance(0.9) ? PART : NOWHERE

@@ -6,6 +6,7 @@ import { compile, type Definition, type Graph } from '@weft/engine'
 import { generate } from '../../engine/test/world/generate.ts'
 import { type Random, random } from '../../engine/test/world/random.ts'
 import { Violation } from '../../engine/test/world/violation.ts'
+import type { Service } from '../../server/src/service.ts'
 import type { RunAppend } from '../../server/src/store/store.ts'
 import { type ApiProcess, Callers } from './callers.ts'
 import { Checks } from './checks.ts'
@@ -15,7 +16,7 @@ import { Network } from './network.ts'
 import { People } from './people.ts'
 import { SimProcess } from './process.ts'
 import { createSeam, type Seam } from './seam.ts'
-import { openApi, startCoordinator, startWorker, TYPES } from './server.ts'
+import { openApi, openCoordinator, openWorker, TYPES } from './server.ts'
 import { stepTypes } from './steps.ts'
 import { Tables } from './store/tables.ts'
 import { listening, STORED, stored, tied } from './ties.ts'
@@ -74,6 +75,10 @@ class World {
   readonly #network: Network
   readonly #people: People
   readonly #alive = new Set<SimProcess>()
+  /** What runs in each process, in the order of their start. */
+  readonly #services = new Map<SimProcess, readonly Service[]>()
+  /** Processes that were asked to stop and have not. */
+  readonly #stopping = new Set<SimProcess>()
   readonly #features = new Set<string>()
   /** Whether coordinators share the partitions; otherwise there is one. */
   readonly #isSharing: boolean
@@ -228,6 +233,7 @@ class World {
     if (this.#ties) {
       this.#boot('api', false)
       this.#calls(this.#ties)
+      this.#stops(this.#ties)
     }
     return { chaosMs }
   }
@@ -243,16 +249,32 @@ class World {
     const delayMs = 100 + this.#random.int(3_000)
     process.onDeath(() => {
       this.#alive.delete(process)
+      this.#stopping.delete(process)
       if (this.#api?.process === process) this.#api = null
       this.#time.after(delayMs, `another ${role} is started`, () => this.#boot(role, hasWorker))
     })
     const parts = { ...this.#connect(process), process, checks: this.#checks }
     if (role === 'api') this.#api = { process, parts: openApi(parts) }
-    if (role === 'coordinator') startCoordinator(parts, this.#isSharing).catch(() => process.kill())
+    const services: Service[] = []
+    this.#services.set(process, services)
+    if (role === 'coordinator') {
+      const coordinator = openCoordinator(parts, this.#isSharing)
+      services.push(coordinator)
+      coordinator.start().catch(() => process.kill())
+    }
     if (!hasWorker) return
     const fail = (error: unknown): void => this.#fail(error)
-    const means = { checks: this.#checks, random: random(this.#random.int(2 ** 30)), fail, once: this.#once }
-    void startWorker(parts, stepTypes(means, process), 1 + this.#random.int(6))
+    const began = (worker: SimProcess): void => this.#began(worker)
+    const means = {
+      checks: this.#checks,
+      random: random(this.#random.int(2 ** 30)),
+      fail,
+      began,
+      once: this.#once,
+    }
+    const worker = openWorker(parts, stepTypes(means, process), 1 + this.#random.int(6))
+    services.push(worker)
+    void worker.start()
   }
 
   // ---- what goes wrong -------------------------------------------------------------------------------------------
@@ -301,9 +323,29 @@ class World {
       const dice = ties.int(100)
       if (dice < 10) this.#people.push(compiled(stored(ties)))
       else if (dice < 25) this.#people.propose(ties)
+      else if (dice < 37) this.#people.resolve(ties)
       else this.#callers?.act()
       this.#calls(ties)
     })
+  }
+
+  /** Somebody stops a process, as a deployment does: it ends when it has handed over what it has. */
+  #stops(ties: Random): void {
+    this.#time.after(2_000 + ties.int(20_000), 'somebody stops a process', () => {
+      if (this.#faults.isOver || this.#faults.isCalm) return
+      const running = [...this.#alive].filter((process) => !process.isPaused && !this.#stopping.has(process))
+      if (running.length > 0) void this.#stop(ties.pick(running))
+      this.#stops(ties)
+    })
+  }
+
+  async #stop(process: SimProcess): Promise<void> {
+    this.#stopping.add(process)
+    this.#checks.occurrences.add('process asked to stop')
+    for (const service of [...(this.#services.get(process) ?? [])].reverse()) await service.stop()
+    if (process.isDead) return
+    this.#checks.occurrences.add('process stopped')
+    process.kill()
   }
 
   /** Owners die, or stand still, right after the commits from which something follows. */
@@ -328,6 +370,11 @@ class World {
     process.kill()
   }
 
+  /** And workers in the middle of what cannot be undone. */
+  #began(process: SimProcess): void {
+    if (this.#ties?.chance(0.15) && this.#faults.strike('killed after')) process.kill()
+  }
+
   // ---- how it ends -----------------------------------------------------------------------------------------------
 
   #heal(): void {
@@ -341,7 +388,7 @@ class World {
 
   #conclude(deadline: number): void {
     const isOver = this.#checks.open().length === 0 && this.#checks.kinship.owed().length === 0
-    const isBusy = this.#people.isBusy || this.#callers?.isBusy === true
+    const isBusy = this.#people.isBusy || this.#callers?.isBusy === true || this.#stopping.size > 0
     if (isOver && !isBusy && this.#unanswered() === null) {
       this.#isOver = true
       return
@@ -349,7 +396,7 @@ class World {
     if (this.#time.elapsedMs > deadline) {
       this.#fail(
         new Violation(
-          `hangs: ${this.#checks.describeOpen() || this.#unanswered() || this.#unbegun() || 'a call of somebody is not answered'}`,
+          `hangs: ${this.#checks.describeOpen() || this.#unanswered() || this.#unbegun() || this.#unstopped() || 'a call of somebody is not answered'}`,
         ),
       )
       return
@@ -369,6 +416,11 @@ class World {
   #unbegun(): string | null {
     const [runId] = this.#checks.kinship.owed()
     return runId === undefined ? null : `run ${runId} failed, and nothing was started for it`
+  }
+
+  #unstopped(): string | null {
+    const [process] = this.#stopping
+    return process ? `${process.name} was asked to stop and does not` : null
   }
 
   #unanswered(): string | null {

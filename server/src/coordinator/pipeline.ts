@@ -70,6 +70,8 @@ export class Pipeline {
   readonly #batch = new Batch()
   readonly #territory = new Territory()
   #session: OwnerSession | null = null
+  /** A session was lost: of runs that have gone on since they began nothing is known any more. */
+  #hasForgotten = false
   #committing: readonly Entry[] | null = null
   /** Entries that had nothing for the log. */
   #settled: Entry[] = []
@@ -127,9 +129,10 @@ export class Pipeline {
 
   /** These partitions are owned from now on. */
   own(partitions: readonly number[]): void {
-    // Alone, what is in the lane for the first time was decided by nobody.
+    // Alone, and as long as nothing was forgotten, what is in the lane for the first time was decided by nobody.
     const { clock, isAlone } = this.#parts
-    this.#territory.add(partitions, isAlone ? Number.NEGATIVE_INFINITY : clock.now())
+    const isFirst = isAlone && !this.#hasForgotten
+    this.#territory.add(partitions, isFirst ? Number.NEGATIVE_INFINITY : clock.now())
   }
 
   /**
@@ -152,6 +155,7 @@ export class Pipeline {
   detach(): void {
     if (this.#committing) this.#batch.lost(this.#committing)
     this.#session = null
+    this.#hasForgotten = true
     this.#recall.attach(null)
     this.#alarm.clear()
     this.#states.clear()

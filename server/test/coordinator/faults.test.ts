@@ -1,3 +1,4 @@
+import type { Task } from '@weft/engine'
 import { describe, expect, test } from 'vitest'
 import { ENGINE } from '../../src/coordinator/engine.ts'
 import { AppendConflict, RowRefused, type RunAppend, SessionLost, StoreError } from '../../src/store/store.ts'
@@ -175,6 +176,41 @@ describe('when the session is lost', () => {
       }
     })
   }
+})
+
+test('that a run has begun, told once more after the session was lost, is held against its log', async () => {
+  let isLosing = false
+  const w = await world({
+    hook: {
+      after() {
+        if (!isLosing) return
+        isLosing = false
+        throw new SessionLost('the session broke')
+      },
+    },
+  })
+  const ended = await w.begin(CHAIN)
+  await w.finish(ended)
+  const [started] = await w.events(ended)
+  if (started?.type !== 'run.started') throw new Error('the log begins with run.started')
+  const other = await w.begin(CHAIN)
+  const [a] = await w.take()
+  isLosing = true
+  await w.complete(a!)
+  let next: Task | undefined
+  void w.take().then(([task]) => {
+    next = task
+  })
+  while (!next) {
+    await w.store.ping()
+    w.clock.advance(1)
+  }
+  expect(next).toMatchObject({ runId: other, key: 'b' })
+  await w.transport.signals.send([{ runId: ended, signal: { kind: 'begun', workspace: 'default', started } }])
+  // Behind it in the lane: when it is answered, the one before has been, too.
+  await w.command(other, { kind: 'pause' })
+  await w.coordinator.idle()
+  expect(await w.queued()).toBe(0)
 })
 
 test('a full disk is waited out: nothing is lost, one sentence says so meanwhile', async () => {
