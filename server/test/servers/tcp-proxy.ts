@@ -7,8 +7,13 @@ export interface Watcher {
   /** From whoever connected. `drop`: they vanish, and the connection stands. */
   // biome-ignore lint/suspicious/noConfusingVoidType: most only look
   request?(bytes: Buffer): 'drop' | void
-  /** From whom it connected to. `cut`: these bytes are not passed on, and both sides lose the connection. */
-  answer(bytes: Buffer): 'pass' | 'drop' | 'cut'
+  /**
+   * From whom it connected to. `cut`: these bytes are not passed on, and both sides lose the connection; a number: so many
+   * of them are, and then they do.
+   */
+  answer(bytes: Buffer): 'pass' | 'drop' | 'cut' | number
+  /** The connection was cut because of its answer. */
+  cut?(): void
 }
 
 export interface TcpProxy {
@@ -25,6 +30,13 @@ export async function tcpProxy(port: number, watch: () => Watcher): Promise<TcpP
   const proxy = createServer((client) => {
     const server = connect(port, '127.0.0.1')
     const watcher = watch()
+    let isEnding = false
+    const cut = (): void => {
+      if (client.destroyed) return
+      cuts++
+      client.destroy()
+      watcher.cut?.()
+    }
     for (const socket of [client, server]) {
       sockets.add(socket)
       socket.on('error', () => {})
@@ -38,11 +50,13 @@ export async function tcpProxy(port: number, watch: () => Watcher): Promise<TcpP
       if (watcher.request?.(bytes) !== 'drop') server.write(bytes)
     })
     server.on('data', (bytes) => {
+      if (isEnding) return
       const verdict = watcher.answer(bytes)
       if (verdict === 'pass') client.write(bytes)
-      else if (verdict === 'cut') {
-        cuts++
-        client.destroy()
+      else if (verdict === 'cut') cut()
+      else if (verdict !== 'drop') {
+        isEnding = true
+        client.write(bytes.subarray(0, verdict), cut)
       }
     })
   })

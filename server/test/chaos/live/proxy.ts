@@ -2,68 +2,44 @@
  * A TCP proxy that cuts each connection after a number of the server's bytes, and knows whether that was in the middle
  * of a frame: of an HTTP head, of a server-sent event, of a WebSocket frame.
  */
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { type TcpProxy, tcpProxy } from '../../servers/tcp-proxy.ts'
 
-export interface CuttingProxy {
-  readonly port: number
-  readonly cuts: number
+export interface CuttingProxy extends Pick<TcpProxy, 'port' | 'cuts' | 'close'> {
   readonly cutsMidFrame: number
   /** Resolves at the next cut. */
   nextCut(): Promise<void>
-  close(): void
 }
 
 export async function cuttingProxy(serverPort: number, bytesUntilCut: () => number): Promise<CuttingProxy> {
-  const sockets = new Set<Socket>()
-  let cuts = 0
   let cutsMidFrame = 0
   let waiting: (() => void)[] = []
-  const proxy = createServer((client) => {
-    const server = connect(serverPort, '127.0.0.1')
+  const proxy = await tcpProxy(serverPort, () => {
     const frames = new Frames()
     let left = bytesUntilCut()
-    for (const socket of [client, server]) {
-      sockets.add(socket)
-      // A server that was killed, and a client that was cut.
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        sockets.delete(socket)
-        client.destroy()
-        server.destroy()
-      })
-    }
-    client.on('data', (bytes) => server.write(bytes))
-    server.on('data', (bytes) => {
-      if (left === 0) return
-      const passed = bytes.subarray(0, left)
-      left -= passed.length
-      frames.read(passed)
-      client.write(passed, () => {
-        if (left > 0 || client.destroyed) return
-        cuts++
+    return {
+      answer(bytes) {
+        const passed = bytes.subarray(0, left)
+        left -= passed.length
+        frames.read(passed)
+        return left > 0 ? 'pass' : passed.length
+      },
+      cut() {
         if (frames.isInside) cutsMidFrame++
-        client.destroy()
         for (const go of waiting) go()
         waiting = []
-      })
-    })
+      },
+    }
   })
-  proxy.listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
   return {
-    port: (proxy.address() as AddressInfo).port,
+    port: proxy.port,
     get cuts() {
-      return cuts
+      return proxy.cuts
     },
     get cutsMidFrame() {
       return cutsMidFrame
     },
     nextCut: () => new Promise((resolve) => waiting.push(resolve)),
-    close() {
-      for (const socket of sockets) socket.destroy()
-      proxy.close()
-    },
+    close: proxy.close,
   }
 }
 
