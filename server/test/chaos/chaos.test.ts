@@ -17,7 +17,7 @@ test('every accepted run survives SIGKILLs of the server and of its PostgreSQL',
   })
 
   expect(report.problems).toEqual([])
-  expect(report.callsAfterCompletion).toBe(0)
+  expect(report.callsAfterCommit).toBe(0)
   expect(report.kills).toHaveLength(4)
   expect(report.kills.filter(({ withPostgres }) => withPostgres)).toHaveLength(2)
   for (const { unfinished, inFlight } of report.kills) {

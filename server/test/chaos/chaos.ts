@@ -9,6 +9,7 @@ import { type Random, randomFrom } from '../random.ts'
 import { freePort, newApiKey, newDataDirectory, removeDataDirectory, WeftProcess } from '../weft-process.ts'
 import { checkEndings, checkLedger, checkViews, type LedgerFindings, readRuns } from './checks.ts'
 import { ApiClient } from './client.ts'
+import { keepCommitTimes } from './commit-times.ts'
 import { Driver } from './driver.ts'
 import { type Outside, startOutside } from './outside.ts'
 
@@ -75,6 +76,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     pace: { runsAtOnce: options.runsAtOnce },
   })
   try {
+    await keepCommitTimes(dataDirectory)
     await weft.start()
     await driver.start()
     const kills = await killOften(options, random, { weft, outside, driver })

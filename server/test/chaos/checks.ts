@@ -18,10 +18,13 @@ import type { LedgerEntry } from '../../../examples/service/ledger.ts'
 import type { ApiClient } from './client.ts'
 import type { AcceptedRun } from './driver.ts'
 
+/** An event, and when the transaction that wrote it was committed, in milliseconds since 1970. */
+export type LoggedEvent = RunEvent & { readonly committedAt: number }
+
 /** What the ledger is held against. */
 export interface LoggedRun {
   readonly id: string
-  readonly events: readonly RunEvent[]
+  readonly events: readonly LoggedEvent[]
 }
 
 export interface CheckedRun extends LoggedRun {
@@ -80,11 +83,15 @@ export async function* eachRun(
   }
 }
 
-type Log = readonly { readonly seq: number; readonly event: RunEvent }[]
+interface LogRow {
+  readonly seq: number
+  readonly event: RunEvent
+  readonly committedAt: number
+}
 
 function checkedRun(
   run: StoredRun,
-  log: Log,
+  log: readonly LogRow[],
   graphs: ReadonlyMap<string, Graph>,
   problems: string[],
 ): CheckedRun {
@@ -97,25 +104,27 @@ function checkedRun(
   const state = fold(run.id, events, (hash) => graphs.get(hash) as Graph)
   checkRow(run, state, problems)
   checkLog(run.id, events, problems)
-  return { id: run.id, state, events }
+  return { id: run.id, state, events: log.map(({ event, committedAt }) => ({ ...event, committedAt })) }
 }
 
-async function logsOf(
-  database: pg.Client,
-  ids: readonly string[],
-): Promise<Map<string, { seq: number; event: RunEvent }[]>> {
-  const logs = new Map<string, { seq: number; event: RunEvent }[]>()
-  const { rows } = await database.query<{ run_id: string; seq: number; data: RunEvent }>(
-    'select run_id, seq, data from run_events where run_id = any($1) order by run_id, seq',
-    [ids],
-  )
-  for (const { run_id, seq, data } of rows) {
-    const log = logs.get(run_id) ?? []
-    log.push({ seq, event: data })
-    logs.set(run_id, log)
+async function logsOf(database: pg.Client, ids: readonly string[]): Promise<Map<string, LogRow[]>> {
+  const logs = new Map<string, LogRow[]>()
+  const { rows } = await database.query<LogRow & { runId: string; committedAt: number | null }>(LOGS, [ids])
+  for (const { runId, seq, event, committedAt } of rows) {
+    if (committedAt === null)
+      throw new Error(`the database has not kept when event ${seq} of run ${runId} was committed`)
+    const log = logs.get(runId) ?? []
+    log.push({ seq, event, committedAt })
+    logs.set(runId, log)
   }
   return logs
 }
+
+/** Rows of the log are written once, so the transaction that made a row is the one that recorded the event. */
+const LOGS = `
+  select run_id as "runId", seq, data as event,
+    (extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000)::float8 as "committedAt"
+  from run_events where run_id = any($1) order by run_id, seq`
 
 async function graphsOf(database: pg.Client, client: ApiClient): Promise<Map<string, Graph>> {
   const { items } = await client.get<{ items: NodeTypeInfo[] }>('/node-types')
@@ -211,8 +220,10 @@ export async function checkEndings(
 export interface LedgerFindings {
   /** Calls of an attempt that had been called before. */
   readonly repeatedAttempts: number
-  readonly callsAfterCompletion: number
-  /** How far the engine's clock was found behind the service's, in milliseconds. */
+  readonly callsAfterCommit: number
+  /** Calls that began before the commit, and after the decision that it committed: allowed. */
+  readonly callsAfterDecision: number
+  /** How late the service was found to stamp, by the engine's clock, in milliseconds. */
   readonly clockSkewMs: number
   readonly completedSteps: number
 }
@@ -223,12 +234,11 @@ const MOST_SKEW_MS = 20
 /**
  * No call began after the commit of its step's completion.
  *
- * An event's `at` is when it was decided, hence before its commit, and the ledger's `startedAt` is when the call had
- * arrived, hence after it began. So `startedAt <= at` shows more than is promised: the call began before the completion
- * was even decided. Nothing is lost by asking for that, since only one attempt of a step is current at a time, and its
- * completion is decided after its call was answered. That both stamps come from one clock is checked, not assumed: the
- * ledger stamps an answer a moment after it is out, and the completion is decided when it has come in, so the largest
- * `answeredAt - at` bounds by how much the engine's clock can lag behind the service's. That much is allowed for.
+ * The ledger's `startedAt` is when the call had arrived, hence after it began, and PostgreSQL stamps a commit before it
+ * is on disk and anybody can see it: so `startedAt <= committedAt` shows more than is promised. That all stamps come from
+ * one clock is checked, not assumed: the ledger stamps an answer a moment after it is out, and the completion is decided
+ * (`at`) when it has come in, so the largest `answeredAt - at` says by how much the service's stamps can be late. That
+ * much is allowed for.
  */
 export function checkLedger(
   entries: readonly LedgerEntry[],
@@ -252,8 +262,9 @@ export function checkLedger(
   const completions = runs.flatMap(({ id, events }) =>
     events.flatMap((event) => {
       if (event.type !== 'step.completed' && event.type !== 'step.repeated') return []
-      const group = calls.get(`${id} ${event.key} ${event.round}`)
-      return group === undefined ? [] : [{ id, key: event.key, round: event.round, at: event.at, group }]
+      const { key, round, at, committedAt } = event
+      const group = calls.get(`${id} ${key} ${round}`)
+      return group === undefined ? [] : [{ id, key, round, at, committedAt, group }]
     }),
   )
   let clockSkewMs = 0
@@ -264,20 +275,28 @@ export function checkLedger(
   }
   if (clockSkewMs > mostSkewMs) problems.push(`the clocks of engine and service are ${clockSkewMs} ms apart`)
 
-  let callsAfterCompletion = 0
-  for (const { id, key, round, at, group } of completions) {
+  let callsAfterCommit = 0
+  let callsAfterDecision = 0
+  for (const { id, key, round, at, committedAt, group } of completions) {
     if (!group.some(({ answeredAt }) => answeredAt !== null)) {
       problems.push(`run ${id}: ${key} round ${round} completed, and no call of it was ever answered`)
     }
     for (const { n, startedAt, attempt } of group) {
-      if (startedAt <= at + clockSkewMs) continue
-      callsAfterCompletion++
-      problems.push(
-        `run ${id}: call ${n} (${key}, round ${round}, attempt ${attempt}) began ${startedAt - at} ms after the completion was decided`,
-      )
+      if (startedAt > committedAt + clockSkewMs) {
+        callsAfterCommit++
+        problems.push(
+          `run ${id}: call ${n} (${key}, round ${round}, attempt ${attempt}) began ${Math.ceil(startedAt - committedAt)} ms after the completion was committed, which was ${Math.round(committedAt - at)} ms after it was decided`,
+        )
+      } else if (startedAt > at + clockSkewMs) callsAfterDecision++
     }
   }
-  return { repeatedAttempts, callsAfterCompletion, clockSkewMs, completedSteps: completions.length }
+  return {
+    repeatedAttempts,
+    callsAfterCommit,
+    callsAfterDecision,
+    clockSkewMs,
+    completedSteps: completions.length,
+  }
 }
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))

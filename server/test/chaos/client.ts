@@ -4,7 +4,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 
-const RETRY_EVERY_MS = 50
+/** Doubled each time: a crowd that asks again at once keeps a server down that has just come back. */
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 2_000
 /** A process that was stopped takes requests and never answers. */
 const ANSWER_WITHIN_MS = 5_000
 
@@ -40,11 +42,11 @@ export class ApiClient {
   }
 
   async #call<T>(method: string, path: string, body?: unknown, idempotencyKey?: string): Promise<T> {
-    for (;;) {
+    for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_RETRY_MS)) {
       const response = await this.#send(method, path, body, idempotencyKey)
       if (response !== null) return response as T
       this.resent++
-      await pause(RETRY_EVERY_MS)
+      await pause(pauseMs)
     }
   }
 

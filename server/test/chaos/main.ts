@@ -111,7 +111,7 @@ function summaryOf(report: ChaosReport): string {
     `longest recovery       ${report.longestRecoveryMs} ms from the kill to the next call; drained in ${Math.round(report.drainMs)} ms`,
     `runs                   ${report.accepted} accepted, ${report.runs} with their children, ${report.events} events`,
     `people                 ${report.decisions} decisions, ${report.messages} messages; ${report.requestsSentAgain} requests had to be sent again`,
-    `after completion       ${report.callsAfterCompletion} calls began after the completion of their step (${report.completedSteps} looked at, clocks within ${report.clockSkewMs} ms)`,
+    `after completion       ${report.callsAfterCommit} calls began after the completion of their step was committed, ${report.callsAfterDecision} between its decision and that (${report.completedSteps} looked at, clocks within ${report.clockSkewMs} ms)`,
     `problems               ${report.problems.length}`,
     ...report.problems.slice(0, 50).map((problem) => `  ${problem}`),
   ].join('\n')

@@ -15,6 +15,8 @@ export interface Addresses {
 export interface InstallationOptions extends Addresses {
   /** `host:port` of what the workers may call. */
   readonly allow: string
+  /** Connections of each process to the database, see `WEFT_DATABASE_POOL`. */
+  readonly poolSize?: number
 }
 
 export interface ProcessOptions {
@@ -46,19 +48,20 @@ export class Installation {
 
   /** Not started yet. */
   async process({ name, roles, addresses = {}, program }: ProcessOptions): Promise<RoleProcess> {
-    const { databaseUrl, redisUrl } = { ...this.#options, ...addresses }
+    const { databaseUrl, redisUrl, allow, poolSize } = { ...this.#options, ...addresses }
     const port = await freePort()
     const created = new RoleProcess({
       dataDirectory: newDataDirectory(name),
       port,
       environment: {
         WEFT_API_KEY: this.apiKey,
-        WEFT_EGRESS_ALLOW: this.#options.allow,
+        WEFT_EGRESS_ALLOW: allow,
         WEFT_ROLES: roles,
         WEFT_DATABASE_URL: databaseUrl,
         WEFT_REDIS_URL: redisUrl,
         WEFT_MASTER_KEY: '0123456789abcdef'.repeat(4),
         WEFT_RATE_LIMITS: 'off',
+        ...(poolSize === undefined ? {} : { WEFT_DATABASE_POOL: String(poolSize) }),
         [roles.split(',').includes('api') ? 'WEFT_PORT' : 'WEFT_OPS_PORT']: String(port),
       },
       ...(program === undefined ? {} : { program }),

@@ -10,6 +10,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/store
 import { RedisServer } from '../../servers/redis.ts'
 import { Deployment, type Member } from '../../split/deployment.ts'
 import { newDataDirectory, removeDataDirectory } from '../../weft-process.ts'
+import { keepCommitTimes } from '../commit-times.ts'
 import type { PlannedFault } from './faults.ts'
 import { SilentProxy } from './silence.ts'
 
@@ -17,6 +18,8 @@ export const SHAPE = { apis: 2, coordinators: 2, workers: 3 }
 /** One of each role. The others are connected directly: every byte that is passed on costs time of the machine. */
 const BEHIND_PROXIES = ['api-1', 'coordinator-1', 'worker-1']
 const START_AGAIN_EVERY_MS = 200
+/** The PostgreSQL that Weft brings lets 60 connect, and who was cut off leaves connections behind for a while. */
+const POOL_SIZE = 5
 
 interface Proxies {
   readonly postgres: SilentProxy
@@ -56,6 +59,7 @@ export class Ground {
 
   static async start(allow: string): Promise<Ground> {
     const dataDirectory = newDataDirectory('chaos-postgres')
+    await keepCommitTimes(dataDirectory)
     const postgres = await startEmbeddedPostgres({ dataDirectory, clock: systemClock() })
     const redis = await RedisServer.start()
     const proxies = new Map<string, Proxies>()
@@ -66,6 +70,7 @@ export class Ground {
       })
     const deployment = await Deployment.start({
       ...SHAPE,
+      poolSize: POOL_SIZE,
       databaseUrl: postgres.url,
       redisUrl: redis.url,
       allow,

@@ -5,7 +5,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { RunEvent } from '@weft/engine'
 import type { LedgerEntry } from '../../../../examples/service/ledger.ts'
-import { type CheckedRun, checkLedger, checkLog, type LedgerFindings, type LoggedRun } from '../checks.ts'
+import {
+  type CheckedRun,
+  checkLedger,
+  checkLog,
+  type LedgerFindings,
+  type LoggedEvent,
+  type LoggedRun,
+} from '../checks.ts'
 import type { AcceptedRun } from '../driver.ts'
 import type { Ending } from '../workflows.ts'
 
@@ -29,6 +36,8 @@ export interface Judgement extends LedgerFindings {
   readonly repeatedCompletions: number
   /** Accepted, and not in the database. */
   readonly lost: number
+  /** Accepted, and ended as they should. */
+  readonly ended: number
   readonly problems: readonly string[]
 }
 
@@ -47,11 +56,13 @@ export function endedRun({ id, state: { phase }, events }: CheckedRun): EndedRun
   }
 }
 
-const withoutOutput = (event: RunEvent): RunEvent => ('output' in event ? { ...event, output: null } : event)
+const withoutOutput = (event: LoggedEvent): LoggedEvent =>
+  'output' in event ? { ...event, output: null } : event
 
 export function judge({ accepted, runs, entries, answered }: Evidence): Judgement {
   const problems: string[] = []
   let lost = 0
+  let ended = 0
   for (const { id, load, input } of accepted) {
     const run = runs.get(id)
     if (run === undefined) {
@@ -59,13 +70,20 @@ export function judge({ accepted, runs, entries, answered }: Evidence): Judgemen
       problems.push(`run ${id} (${load.name}) was accepted and is not in the database`)
       continue
     }
-    checkEnding(run, load.name, load.ending(input), problems)
+    if (endsAs(run, load.name, load.ending(input), problems)) ended++
     if (load.message || load.decision) checkAnswer(run, load.message !== undefined, answered, problems)
   }
   let repeatedCompletions = 0
   for (const { id, events } of runs.values()) repeatedCompletions += checkLog(id, events, problems)
   const findings = checkLedger(entries, [...runs.values()], problems, MOST_SKEW_MS)
-  return { ...findings, repeatedAttempts: repeatedAttempts(entries), repeatedCompletions, lost, problems }
+  return {
+    ...findings,
+    repeatedAttempts: repeatedAttempts(entries),
+    repeatedCompletions,
+    lost,
+    ended,
+    problems,
+  }
 }
 
 /**
@@ -84,16 +102,12 @@ function repeatedAttempts(entries: readonly LedgerEntry[]): number {
   return repeated
 }
 
-function checkEnding(
-  { id, status, output }: EndedRun,
-  name: string,
-  ending: Ending,
-  problems: string[],
-): void {
-  if (status === ending.status && isDeepStrictEqual(output, ending.output)) return
+function endsAs({ id, status, output }: EndedRun, name: string, ending: Ending, problems: string[]): boolean {
+  if (status === ending.status && isDeepStrictEqual(output, ending.output)) return true
   problems.push(
     `run ${id} (${name}) should have ended ${JSON.stringify(ending)} and is ${JSON.stringify({ status, output })}`,
   )
+  return false
 }
 
 /** Each of these runs waits for one answer of people. */

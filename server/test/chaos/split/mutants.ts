@@ -33,6 +33,17 @@ const MUTANTS: Record<string, Mutate> = {
     const late: LedgerEntry = { ...last, n: last.n + 1, startedAt: last.startedAt + 60_000, answeredAt: null }
     return { ...evidence, entries: [...evidence.entries, late] }
   },
+  'a call in the moment after the commit': (evidence) => {
+    const last = evidence.entries.at(-1)
+    const completion = first(evidence.runs.values())?.events.find(({ type }) => type === 'step.completed')
+    if (last === undefined || completion === undefined) return null
+    // As much later than is allowed for stamps that are late, and a moment more.
+    const answers = evidence.entries.flatMap(({ answeredAt }) => answeredAt ?? [])
+    const lateMs = Math.max(0, Math.min(...answers) - completion.at)
+    const startedAt = Math.floor(completion.committedAt + lateMs) + 1
+    const late: LedgerEntry = { ...last, n: last.n + 1, startedAt, answeredAt: null }
+    return { ...evidence, entries: [...evidence.entries, late] }
+  },
   'a completion without an answer': (evidence) => ({
     ...evidence,
     entries: evidence.entries.map((entry) => ({ ...entry, answeredAt: null })),

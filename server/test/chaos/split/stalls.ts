@@ -70,6 +70,7 @@ export class StallWatch {
   #isOver = false
   /** As of the last look, children included. */
   openRuns = 0
+  mostOpenRuns = 0
 
   constructor(databaseUrl: string) {
     this.#pool = new pg.Pool({ connectionString: databaseUrl, max: 1 })
@@ -95,6 +96,7 @@ export class StallWatch {
     try {
       const { rows } = await this.#pool.query<OwedRun>(OPEN_RUNS)
       this.openRuns = rows.length
+      this.mostOpenRuns = Math.max(this.mostOpenRuns, rows.length)
       this.clock.look(rows, performance.now())
     } catch {
       // The database is away: nobody makes progress, and a fault is under way.

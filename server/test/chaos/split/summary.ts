@@ -22,9 +22,14 @@ export function summaryOf(report: SplitTrialReport): string {
     ]),
     [
       'runs a second',
-      `${rate.wanted} asked for, ${rate.offered.toFixed(1)} offered, ${rate.accepted.toFixed(1)} accepted; ${report.heldBack} held back while too many were open`,
+      `${rate.wanted} asked for, ${rate.offered.toFixed(1)} offered, ${rate.accepted.toFixed(1)} accepted while faults struck`,
     ],
-    ['runs', `${report.accepted} accepted, ${report.runs} with their children, ${report.events} events`],
+    [
+      'runs',
+      `${report.offered} offered, ${report.accepted} accepted, ${report.ended} ended as they should; ${report.heldBack} held back while too many were open`,
+    ],
+    ['in the database', `${report.runs} runs, children included, with ${report.events} events`],
+    ['open at once', `${report.mostOpen} runs at most, ${report.openAtEnd} when the load ended`],
     ['steps completed', `${report.completedSteps} that called the service, in ${report.calls} calls`],
     [
       'people',
@@ -33,7 +38,10 @@ export function summaryOf(report: SplitTrialReport): string {
     ['lost runs', String(report.lost)],
     ['repeated attempts', `${report.repeatedAttempts} (allowed)`],
     ['repeated completions', String(report.repeatedCompletions)],
-    ['calls after completion', `${report.callsAfterCompletion} (clocks within ${report.clockSkewMs} ms)`],
+    [
+      'calls after the commit',
+      `${report.callsAfterCommit} of a completion; ${report.callsAfterDecision} between its decision and that (clocks within ${report.clockSkewMs} ms)`,
+    ],
     [
       'longest stall',
       `${Math.round(longestStall.ms)} ms of ${LONGEST_STALL_MS} allowed; drained in ${Math.round(report.drainMs)} ms`,
