@@ -20,7 +20,6 @@ import {
   type RunState,
   start,
   statusOf,
-  taskId,
 } from '@weft/engine'
 import type { Random } from '../../engine/test/world/random.ts'
 import { checkReviews, followReview, type Open, openReviews } from '../../engine/test/world/reviews.ts'
@@ -71,7 +70,6 @@ export class Checks {
   quarantines = 0
   readonly #parts: ChecksParts
   readonly #graphs = new Map<string, Graph>()
-  readonly #publishedAgain = new Set<string>()
   /** The last attempt of each act that cannot be undone. */
   readonly #acts = new Map<string, number>()
 
@@ -154,6 +152,8 @@ export class Checks {
   }
 
   #attempts(shadow: Shadow, event: RunEvent): void {
+    if (event.type === 'step.repeated')
+      shadow.completed.set(`${event.key}/${event.round}`, this.#parts.time.elapsedMs)
     if (event.type !== 'step.completed' && event.type !== 'attempt.failed' && event.type !== 'step.failed')
       return
     const name = `${event.key}/${event.round}`
@@ -197,11 +197,6 @@ export class Checks {
 
   // ---- what was done ---------------------------------------------------------------------------------------------
 
-  /** A task was published that may have been published before. */
-  publishedAgain(taskId: string): void {
-    this.#publishedAgain.add(taskId)
-  }
-
   /**
    * A worker begins to perform an attempt.
    *
@@ -215,8 +210,7 @@ export class Checks {
       const { elapsedMs } = this.#parts.time
       const completedAt = shadow.completed.get(name)
       // Who looked into the log before the commit begins after it: no look can be closer than its round trip.
-      const isDoubtful = hasStoodStill || this.#publishedAgain.has(taskId(runId, stepKey, round, attempt))
-      if (completedAt !== undefined && elapsedMs - completedAt > (isDoubtful ? ROUND_TRIP_MS : 0)) {
+      if (completedAt !== undefined && elapsedMs - completedAt > (hasStoodStill ? ROUND_TRIP_MS : 0)) {
         throw new Violation(
           `${name} of run ${runId} was called (attempt ${attempt}) after its completion was committed`,
         )

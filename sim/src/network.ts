@@ -105,7 +105,7 @@ export class Network {
 
   /** The transport as this process sees it. */
   connect(process: SimProcess): Transport {
-    const { seam, checks } = this.#parts
+    const { seam } = this.#parts
     const call = <Result>(name: string, perform: (lanes: Transport) => Promise<Result>) =>
       seam.call({
         name,
@@ -163,7 +163,6 @@ export class Network {
       tasks: {
         publish(tasks) {
           const sent = text(tasks)
-          for (const { id, again } of tasks) if (again) checks.publishedAgain(id)
           const label = `tasks.publish ${names(tasks.map(({ id }) => id))}`
           return inOrder(label, undefined, (lanes) => lanes.tasks.publish(sent))
         },
@@ -173,10 +172,10 @@ export class Network {
           const sent = text(tasks)
           return call('tasks.heartbeat', (lanes) => lanes.tasks.heartbeat(worker, sent))
         },
-        report(results) {
+        report(worker, results) {
           const sent = text(results)
           return send(`tasks.report ${names(results.map(({ taskId }) => taskId))}`, (lanes) =>
-            lanes.tasks.report(sent),
+            lanes.tasks.report(worker, sent),
           )
         },
         reportedBy: (taskId) => call('tasks.reportedBy', (lanes) => lanes.tasks.reportedBy(taskId)),
@@ -185,6 +184,8 @@ export class Network {
         unhalt: (runId) => inOrder('tasks.unhalt', undefined, (lanes) => lanes.tasks.unhalt(runId)),
         reap: () => call('tasks.reap', (lanes) => lanes.tasks.reap()),
         held: (worker, taskIds) => call('tasks.held', (lanes) => lanes.tasks.held(worker, taskIds)),
+        missing: (taskIds) =>
+          inOrder(`tasks.missing ${names(taskIds)}`, [], (lanes) => lanes.tasks.missing(taskIds)),
         inspect: (taskIds) =>
           inOrder(`tasks.inspect ${names(taskIds)}`, new Map(), (lanes) => lanes.tasks.inspect(taskIds)),
         depth: () => call('tasks.depth', (lanes) => lanes.tasks.depth()),

@@ -289,10 +289,7 @@ class World {
   #worldFaults(): void {
     this.#time.after(500 + this.#random.int(12_000), 'something goes wrong', () => {
       if (this.#faults.isOver) return
-      // Who stands still while somebody else than a peer ends its session may publish what follows from its last commit
-      // once more: beyond what is promised, see decision 0018.
-      const frozen = new Set([...this.#alive].filter(({ isPaused }) => isPaused).map(({ name }) => name))
-      const session = [...this.#tables.sessions].find(({ name }) => !frozen.has(name))
+      const [session] = this.#tables.sessions
       const dice = this.#random.int(3)
       if (dice === 0 && this.#faults.strike('wiped')) this.#wipe()
       if (dice === 1 && session && this.#faults.strike('session ended')) session.end()

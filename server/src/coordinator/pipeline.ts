@@ -31,11 +31,16 @@ import { type Entry, FIRST_DEADMAN_MS, type Item, localItem, type Slot } from '.
 import { entryBytes, States } from './states.ts'
 import { Territory } from './territory.ts'
 import type { Trouble } from './trouble.ts'
-import { isEmpty, MAX_SIGNALS_PER_TURN, planNext, seal, takeTurn } from './turn.ts'
+import { isEmpty, MAX_SIGNALS_PER_TURN, mayBeRepeats, planNext, seal, takeTurn } from './turn.ts'
 import { Alarm } from './wake.ts'
 
 /** Handed out more often, a signal kills whoever decides it (R16). */
 const MAX_DELIVERIES = 3
+/**
+ * After a commit whose answer took longer than this, the session may have ended and another owner may have published,
+ * and seen done, what follows from it: of a process that stood still meanwhile, the answer is the last to know.
+ */
+const LATE_COMMIT_MS = 250
 /** Timers nearer than this ring in this process; the sweep finds the others when they come near. */
 export const ALARM_HORIZON_MS = 3_000
 
@@ -443,6 +448,7 @@ export class Pipeline {
       committed.reduce((sum, { events }) => sum + events.length, 0),
       tookMs / 1000,
     )
+    if (!this.#parts.isAlone && tookMs > LATE_COMMIT_MS) mayBeRepeats(committed)
     this.#publisher.publish(committed)
     for (const entry of committed) this.#finish(entry)
     for (const { slot } of conflicted) {

@@ -9,7 +9,8 @@
  *    resumed, or its dead-man's switch fired), the lane is asked; a task that it does not hold may just have been
  *    reported, so a marker follows that report through the run's own lane, and what is still owed when that very marker
  *    comes back is published. Without it a step that was finished could be called once more. A report that comes after
- *    the marker is seen by the log alone: such a task says `again`, and its worker looks there before it begins.
+ *    the marker keeps the lane from queueing the task; one that is older than the lane's memory is seen by the log alone:
+ *    such a task says `again`, and its worker looks there before it begins.
  */
 import { type Effect, type Json, type RunEvent, type Task, taskId } from '@weft/engine'
 import type { Clock } from '../clock.ts'
@@ -105,8 +106,7 @@ export class Publisher {
   recheck(slot: Slot, taskIds: readonly string[]): void {
     const { tasks, signals } = this.#parts.transport
     this.errands.run(slot.runId, async () => {
-      const held = await tasks.inspect(taskIds)
-      const missing = taskIds.filter((id) => !held.has(id))
+      const missing = await tasks.missing(taskIds)
       if (missing.length === 0) return
       const token = this.#parts.clock.id()
       this.#parts.missing(slot, token, missing)

@@ -149,6 +149,12 @@ function absorb(entry: Entry, state: RunState, decision: Decided, signal: Signal
   }
 }
 
+/** What follows from these decisions may have been published by another owner already, and done. */
+export function mayBeRepeats(entries: readonly Entry[]): void {
+  for (const entry of entries)
+    entry.effects = entry.effects.map((effect) => ({ ...effect, effect: repeated(effect.effect) }))
+}
+
 /**
  * What follows from no commit may have been published by another owner, and done, before this one heard that its session
  * has ended: whoever takes the task looks into the log first.
@@ -203,7 +209,8 @@ export function planNext(slot: Slot, entry: Entry, state: RunState, engine: Engi
   const owes = engine.owesWork(state, now) && !isFailureAnswered(slot, state)
   // A failed run that starts another is done once that one has begun.
   const finished = isFinished(state) && !owes
-  const next = finished ? null : engine.nextWake(state, now)
+  // One that came due since the decision, while the batch gathered, has not fired: it rings at once.
+  const next = finished ? null : engine.nextWake(state, Math.min(now, slot.tickedAt))
   const cold = !finished && !owes && (next === null || next > now + COLD_AFTER_MS)
   const fired = slot.wakeAt !== null && slot.wakeAt <= now
   if (fired && owes) {

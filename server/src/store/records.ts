@@ -3,7 +3,7 @@
 import { textArray } from './binary-array.ts'
 import { blobHashes } from './blob-refs.ts'
 import type { Database } from './database.ts'
-import { and, eq, sql } from './drizzle.ts'
+import { and, eq, inArray, sql } from './drizzle.ts'
 import { runEvents, stepRecords } from './schema.ts'
 import type { Store } from './store.ts'
 import { isRunId } from './stored-text.ts'
@@ -65,14 +65,14 @@ export function openRecords({ pool, tables }: Database): Store['records'] {
       if (!isRunId(runId)) return null
       const [row] = await tables
         .select({
-          attempt: sql<number>`${runEvents.attempt}`,
+          attempt: sql<number | null>`${runEvents.attempt}`,
           worker: sql<string | null>`${runEvents.data} ->> 'worker'`,
         })
         .from(runEvents)
         .where(
           and(
             eq(runEvents.runId, runId),
-            eq(runEvents.type, 'step.completed'),
+            inArray(runEvents.type, ['step.completed', 'step.repeated']),
             eq(runEvents.stepKey, key),
             eq(runEvents.round, round),
           ),

@@ -459,12 +459,15 @@ export interface Store {
       at: number
     }): Promise<{ value: Json } | { refused: true }>
     get(request: { runId: string; key: string; round: number; name: string }): Promise<{ value: Json } | null>
-    /** The attempt whose completion of this round of the step, or of the item, is in the log; `null`: none is. */
+    /**
+     * The attempt whose completion of this round of the step, or of the item, is in the log; `null`: none is. Of a round
+     * that another one follows nobody knows which attempt it was.
+     */
     completion(request: {
       runId: string
       key: string
       round: number
-    }): Promise<{ attempt: number; worker: string | null } | null>
+    }): Promise<{ attempt: number | null; worker: string | null } | null>
   }
   readonly nodeTypes: {
     /** A worker adds its types; they stay when it leaves. */

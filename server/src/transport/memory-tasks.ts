@@ -42,6 +42,8 @@ const HALT_KEPT_MS = 60_000
 const LOST_KEPT_MS = 5 * 60_000
 /** How long it knows who reported a task. */
 const REPORTED_KEPT_MS = 5 * 60_000
+/** As long as whoever asked may need to publish it. */
+const MISSED_KEPT_MS = 60_000
 
 export interface MemoryTasks extends TaskLane {
   close(): void
@@ -61,6 +63,8 @@ export function memoryTasks(lane: {
   const halts = new Map<string, Halt>()
   const lost = new Map<string, number>()
   const reported = new Map<string, { readonly by: string; readonly at: number }>()
+  /** Tasks that were asked for and not held: when, and whether they were reported since. */
+  const missed = new Map<string, { readonly at: number; readonly isReported: boolean }>()
   const waiters = new Waiters<TakenTask>()
   let reapedAt = clock.monotonic()
 
@@ -143,13 +147,17 @@ export function memoryTasks(lane: {
       if (now - at < REPORTED_KEPT_MS) break
       reported.delete(taskId)
     }
+    for (const [taskId, { at }] of missed) {
+      if (now - at < MISSED_KEPT_MS) break
+      missed.delete(taskId)
+    }
   }
 
   return {
     async publish(tasks) {
       const dropped: SignalEnvelope[] = []
       for (const task of tasks) {
-        if (held.has(task.id)) continue
+        if (held.has(task.id) || missed.get(task.id)?.isReported) continue
         lost.delete(task.id)
         if (halts.has(task.runId)) dropped.push(outcome(task, 'dropped'))
         else queueOf(task.type).waiting.append(hold(task))
@@ -178,15 +186,21 @@ export function memoryTasks(lane: {
       return { abort, lost: gone }
     },
 
-    async report(results) {
-      for (const { taskId, by } of results) {
+    async report(worker, results) {
+      const wanted = results.filter(({ taskId }) => {
+        const owner = held.get(taskId)?.worker ?? worker
+        return owner === worker
+      })
+      for (const { taskId, mayRepeat } of wanted) {
         const entry = held.get(taskId)
         if (entry !== undefined) forget(entry)
-        if (by === undefined) continue
+        const miss = missed.get(taskId)
+        if (miss !== undefined) missed.set(taskId, { ...miss, isReported: true })
+        if (!mayRepeat) continue
         reported.delete(taskId)
-        reported.set(taskId, { by, at: clock.monotonic() })
+        reported.set(taskId, { by: worker, at: clock.monotonic() })
       }
-      signals.put(results)
+      signals.put(wanted)
     },
 
     async reportedBy(taskId) {
@@ -252,6 +266,17 @@ export function memoryTasks(lane: {
         const entry = held.get(taskId)
         return entry !== undefined && entry.worker === worker ? [entry.task] : []
       })
+    },
+
+    async missing(taskIds) {
+      const at = clock.monotonic()
+      const ids = taskIds.filter((taskId) => !held.has(taskId))
+      for (const taskId of ids) {
+        if (missed.get(taskId)?.isReported) continue
+        missed.delete(taskId)
+        missed.set(taskId, { at, isReported: false })
+      }
+      return ids
     },
 
     async inspect(taskIds) {

@@ -58,12 +58,15 @@ export interface TaskResult {
   readonly taskId: string
   readonly runId: string
   readonly signal: Signal
-  /** The worker, where it may ask whether the lane has heard it. */
-  readonly by?: string
+  /** The worker may report it again, when the answer is lost: the lane knows for some minutes that it has, see `reportedBy`. */
+  readonly mayRepeat?: boolean
 }
 
 export interface TaskLane {
-  /** Queues tasks. Idempotent by task id: while the lane holds one, queued or taken, a second publish is a no-op. */
+  /**
+   * Queues tasks. Idempotent by task id: while the lane holds one, queued or taken, a second publish is a no-op. So is
+   * that of a task which was `missing`, and was reported since.
+   */
   publish(tasks: readonly Task[]): Promise<void>
   /**
    * Takes up to `capacity[type]` tasks of each type; waits until there is at least one, or until `signal` aborts (then
@@ -80,11 +83,11 @@ export interface TaskLane {
     tasks: readonly Task[],
   ): Promise<{ readonly abort: readonly string[]; readonly lost: readonly string[] }>
   /**
-   * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither. With `by`, the
-   * lane knows for some minutes who reported it: see `reportedBy`.
+   * The attempt is over: its signal goes into the run's lane and the task is forgotten, both or neither. A task that
+   * somebody else has taken stays theirs: this worker's result of it is no longer wanted, as its next heartbeat would say.
    */
-  report(results: readonly TaskResult[]): Promise<void>
-  /** Who has reported this task, for somebody whose answer was lost; `null`: nobody, or nobody that gave a name, or long ago. */
+  report(worker: string, results: readonly TaskResult[]): Promise<void>
+  /** Who has reported this task and may repeat that; `null`: nobody, or long ago. */
   reportedBy(taskId: string): Promise<string | null>
   /** Gives tasks back that were not started: the next `take` gets them under the same attempt. */
   handBack(taskIds: readonly string[]): Promise<void>
@@ -95,6 +98,11 @@ export interface TaskLane {
   reap(): Promise<void>
   /** Those of these tasks that this worker has taken, as they were published: for a process that did not take them. */
   held(worker: string, taskIds: readonly string[]): Promise<Task[]>
+  /**
+   * Those of these tasks that the lane does not hold. Whoever asks will publish them again, unless one has been reported
+   * before: what is reported from now on, for at least a minute, is not queued again.
+   */
+  missing(taskIds: readonly string[]): Promise<string[]>
   /** Which of these tasks the lane holds, and how. */
   inspect(taskIds: readonly string[]): Promise<ReadonlyMap<string, 'queued' | 'taken'>>
   depth(): Promise<LaneDepth[]>

@@ -141,17 +141,17 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     await fail(entry, nodeError('timeout', sentence))
   }
 
-  async function fail(entry: Held, thrown: unknown, by?: string): Promise<void> {
-    await report(entry.task, failed(entry, thrown, NO_SECRETS), by)
+  async function fail(entry: Held, thrown: unknown, mayRepeat = false): Promise<void> {
+    await report(entry, failed(entry, thrown, NO_SECRETS), mayRepeat)
     drop(entry)
   }
 
-  /** `by`: the program that reports it itself, and may do so again when the answer is lost. */
+  /** `mayRepeat`: the program reports it itself, and may do so again when the answer is lost. */
   const report = (
-    { id, runId }: Task,
+    { worker, task: { id, runId } }: Held,
     signal: ReturnType<typeof failed> | Awaited<ReturnType<typeof completed>>,
-    by?: string,
-  ) => tasks.report([{ taskId: id, runId, signal, ...(by !== undefined && { by }) }])
+    mayRepeat = false,
+  ) => tasks.report(worker, [{ taskId: id, runId, signal, mayRepeat }])
 
   /**
    * Whether this program has reported the task, here or at another process: the lane knows it for a while, and the log
@@ -255,7 +255,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
         timeoutMs,
       }
     } catch (thrown) {
-      await report(task, failed(entry, thrown, NO_SECRETS))
+      await report(entry, failed(entry, thrown, NO_SECRETS))
       return null
     }
   }
@@ -270,7 +270,7 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     if (surplus.length > 0) await tasks.handBack(surplus.map(({ id }) => id))
     const again = kept.filter((task) => task.again)
     if (again.length === 0) return kept
-    const open = new Set(await uncompleted({ store, tasks, clock, log }, again))
+    const open = new Set(await uncompleted({ worker, store, tasks, clock, log }, again))
     return kept.filter((task) => !task.again || open.has(task))
   }
 
@@ -363,7 +363,6 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     },
 
     async complete({ output, label, ...name }, keep) {
-      const { worker } = name
       const entry = await find(name)
       if (entry === null) return
       const { info, task } = entry
@@ -384,14 +383,14 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
       }
       // Its time may have run out while the value was stored.
       if (held.get(task.id) !== entry && (await find(name)) === null) return
-      await report(task, signal, worker)
+      await report(entry, signal, true)
       drop(entry)
     },
 
     async fail({ error, ...name }) {
       const entry = await find(name)
       if (entry === null) return
-      await fail(entry, new NodeError(error.code, error.message, error), name.worker)
+      await fail(entry, new NodeError(error.code, error.message, error), true)
     },
 
     async recorded({ name, ...of }) {

@@ -10,13 +10,15 @@ import { type TaskLane, type TaskResult, TransportUnavailable } from '../transpo
 const PAUSE_AFTER_FAILURE_MS = 250
 
 export class Reporter {
+  readonly #worker: string
   readonly #tasks: TaskLane
   readonly #clock: Clock
   readonly #log: Log
   #gathered: TaskResult[] = []
   #sending: Promise<void> | null = null
 
-  constructor(tasks: TaskLane, clock: Clock, log: Log) {
+  constructor(worker: string, tasks: TaskLane, clock: Clock, log: Log) {
+    this.#worker = worker
     this.#tasks = tasks
     this.#clock = clock
     this.#log = log
@@ -39,7 +41,7 @@ export class Reporter {
       const results = this.#gathered
       this.#gathered = []
       try {
-        await this.#tasks.report(results)
+        await this.#tasks.report(this.#worker, results)
       } catch (error) {
         // A transport that is away says so itself, once, and not at each try.
         if (!(error instanceof TransportUnavailable))

@@ -11,6 +11,7 @@ import type { TaskLane } from '../transport/transport.ts'
 import { persistently } from './blobs.ts'
 
 export interface UncompletedParts {
+  readonly worker: string
   readonly store: Pick<Store, 'records'>
   readonly tasks: TaskLane
   readonly clock: Clock
@@ -19,7 +20,7 @@ export interface UncompletedParts {
 
 /** Those that are to be performed. The lane is told to forget the others; what could not be asked is left to its lease. */
 export async function uncompleted(parts: UncompletedParts, taken: readonly Task[]): Promise<readonly Task[]> {
-  const { store, tasks, clock, log } = parts
+  const { worker, store, tasks, clock, log } = parts
   const completed: Task[] = []
   const open: Task[] = []
   await Promise.all(
@@ -40,7 +41,7 @@ export async function uncompleted(parts: UncompletedParts, taken: readonly Task[
   const ends = completed.map(({ id: taskId, runId, key, round, attempt }) => {
     return { taskId, runId, signal: { kind: 'dropped', key, round, attempt } } as const
   })
-  tasks.report(ends).catch((error: unknown) => {
+  tasks.report(worker, ends).catch((error: unknown) => {
     log.warn(
       { error },
       'tasks that were done before could not be taken out of the lane; their lease ends by itself',

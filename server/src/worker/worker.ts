@@ -94,7 +94,7 @@ export function createWorker(parts: WorkerParts): Worker {
     configs: configResolver(blobs),
     credentials: parts.credentials,
   }
-  const reporter = new Reporter(tasks, clock, log)
+  const reporter = new Reporter(name, tasks, clock, log)
   const slots = new Slots(parts.concurrency)
   /** Attempts whose end was not told yet, by task. */
   const active = new Map<string, Attempt>()
@@ -170,7 +170,7 @@ export function createWorker(parts: WorkerParts): Worker {
   async function stillOwed(taken: readonly Task[], hasStoodStill: boolean): Promise<readonly Task[]> {
     const own = hasStoodStill ? await stillOwn(taken) : taken
     const doubtful = hasStoodStill ? own : own.filter(({ again }) => again)
-    const open = new Set(await uncompleted({ store: parts.store, tasks, clock, log }, doubtful))
+    const open = new Set(await uncompleted({ worker: name, store: parts.store, tasks, clock, log }, doubtful))
     return own.filter((task) => open.has(task) || !doubtful.includes(task))
   }
 

@@ -248,7 +248,7 @@ export class ApiWorld {
       startedAt: this.clock.now(),
       worker: 'hands',
     } as const
-    return this.transport.tasks.report([{ taskId: id, runId, signal }])
+    return this.transport.tasks.report('hands', [{ taskId: id, runId, signal }])
   }
 
   fail({ id, runId, key, round, attempt }: Task, retryable = false): Promise<void> {
@@ -262,7 +262,7 @@ export class ApiWorld {
       startedAt: this.clock.now(),
       worker: 'hands',
     } as const
-    return this.transport.tasks.report([{ taskId: id, runId, signal }])
+    return this.transport.tasks.report('hands', [{ taskId: id, runId, signal }])
   }
 
   async end(): Promise<void> {

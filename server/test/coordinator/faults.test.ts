@@ -79,6 +79,7 @@ describe('one run cannot hurt another (R16)', () => {
     )
     const tasks = await w.take(300)
     await w.transport.tasks.report(
+      'hands',
       tasks.map((task) => ({
         taskId: task.id,
         runId,
@@ -289,3 +290,23 @@ test('a late announcement of a run that has gone on builds no second life of it'
 async function waitForStuck(w: Awaited<ReturnType<typeof world>>, runId: string): Promise<void> {
   while ((await w.row(runId)).stuckReason === null);
 }
+
+test('what follows from a commit whose answer was late may have been done by another owner: its task says so', async () => {
+  let waitMs = 0
+  const w = await world({
+    isSharing: true,
+    hook: { after: () => w.clock.advance(waitMs) },
+  })
+  const runId = await w.begin(CHAIN)
+  const [a] = await w.take()
+  await w.complete(a!)
+  const [b] = await w.take()
+  expect(b?.again).toBeUndefined()
+  waitMs = 1_000
+  await w.complete(b!)
+  const [c] = await w.take()
+  expect(c).toMatchObject({ key: 'c', again: true })
+  await w.complete(c!)
+  waitMs = 0
+  await w.finish(runId)
+})

@@ -182,6 +182,7 @@ export class Fleet {
         if (this.#completed.has(`${task.runId}/${task.key}`)) this.lateCalls.push(task)
       }
       await this.transport.tasks.report(
+        'hands',
         taken.map(({ task: { id, runId, key, round, attempt } }) => ({
           taskId: id,
           runId,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { ENGINE } from '../../src/coordinator/engine.ts'
 import type { SignalEnvelope } from '../../src/transport/transport.ts'
 import { isOnRedis } from '../stack.ts'
 import { CHAIN, killAndTakeOver, world } from './world.ts'
@@ -18,6 +19,50 @@ describe('timers', () => {
     await w.pass(2_000)
     const [after] = await w.take()
     expect(after?.key).toBe('after')
+  })
+
+  test('a delay that is over before its beginning is committed rings by itself, too', async () => {
+    const held = Promise.withResolvers<void>()
+    const isHolding = Promise.withResolvers<void>()
+    const isDecided = Promise.withResolvers<void>()
+    let other = ''
+    const w = await world({
+      engine: {
+        ...ENGINE,
+        decide(state, signal, context) {
+          if (signal.kind === 'completed' && signal.key === 'first') isDecided.resolve()
+          return ENGINE.decide(state, signal, context)
+        },
+      },
+      hook: {
+        async before(batch) {
+          if (!batch.some(({ runId, events }) => runId === other && events.length > 0)) return
+          isHolding.resolve()
+          await held.promise
+        },
+      },
+    })
+    const definition = {
+      nodes: {
+        first: { type: 'log', with: { message: 'x' } },
+        pause: { type: 'delay', needs: 'first', with: { for: '300ms' } },
+        after: { type: 'log', needs: 'pause', with: { message: 'x' } },
+      },
+    }
+    const runId = await w.begin(definition)
+    other = await w.begin(CHAIN)
+    const tasks = await w.take(2)
+    await w.complete(tasks.find((task) => task.runId === other)!)
+    await isHolding.promise
+    // Decided while the commit of the other run takes long, and gathered for the next one.
+    await w.complete(tasks.find((task) => task.runId === runId)!)
+    await isDecided.promise
+    w.clock.advance(1_000)
+    held.resolve()
+    await w.event(runId, 'step.waiting')
+    await w.coordinator.idle()
+    w.clock.advance(0)
+    expect(await w.take(2)).toContainEqual(expect.objectContaining({ runId, key: 'after' }))
   })
 
   test('a short delay rings by itself, without the sweep', async () => {
@@ -69,7 +114,7 @@ describe('the dead-man’s switch', () => {
     const runId = await w.begin(CHAIN)
     const [a] = await w.take()
     // The task is gone from the lane, and nobody reports it.
-    await w.transport.tasks.report([{ taskId: a!.id, runId, signal: { kind: 'look' } }])
+    await w.transport.tasks.report('hands', [{ taskId: a!.id, runId, signal: { kind: 'look' } }])
     await w.coordinator.idle()
     expect(await w.queued()).toBe(0)
     await w.pass(11_000)
@@ -119,7 +164,7 @@ describe('the dead-man’s switch', () => {
       await send(signals.filter(({ signal }) => signal.kind !== 'marker'))
     }
     // The task has left the lane, its result is far behind in a backlog, and the switch fires.
-    await w.transport.tasks.report([{ taskId: a!.id, runId, signal: { kind: 'look' } }])
+    await w.transport.tasks.report('hands', [{ taskId: a!.id, runId, signal: { kind: 'look' } }])
     await w.pass(11_000)
     expect(held).not.toEqual([])
     await send([{ runId, signal: { kind: 'marker', token: 'of an owner before' } }])

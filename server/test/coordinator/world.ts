@@ -51,6 +51,7 @@ export interface WorldSettings {
   readonly hook?: AppendHook
   readonly engine?: Engine
   readonly cacheBytes?: number
+  readonly isSharing?: boolean
 }
 
 export class World {
@@ -86,6 +87,7 @@ export class World {
       log: pino({ level: 'silent' }),
       metrics: createMetrics().coordinator,
       name: 'test coordinator',
+      isSharing: settings.isSharing ?? false,
       ...(settings.engine ? { engine: settings.engine } : {}),
       ...(settings.cacheBytes === undefined ? {} : { cacheBytes: settings.cacheBytes }),
     })
@@ -237,7 +239,7 @@ export class World {
   }
 
   report(task: Task, signal: Signal): Promise<void> {
-    return this.transport.tasks.report([{ taskId: task.id, runId: task.runId, signal }])
+    return this.transport.tasks.report('hands', [{ taskId: task.id, runId: task.runId, signal }])
   }
 
   /** Takes and completes whatever comes until the run has ended. */

@@ -2,7 +2,15 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
-import { appendOf, finishedRun, newRun, type Opened, stepCompleted, whileOwning } from './store-fixture.ts'
+import {
+  appendOf,
+  finishedRun,
+  newRun,
+  type Opened,
+  START_MS,
+  stepCompleted,
+  whileOwning,
+} from './store-fixture.ts'
 
 type Push = Parameters<Store['workflows']['push']>[0]
 
@@ -185,6 +193,20 @@ export function nounCases(opened: Opened): void {
       expect(await store.records.completion(asked)).toEqual({ attempt: 1, worker: 'w1' })
       for (const other of [{ round: 2 }, { key: 'fetch[0]' }, { runId: 'nonsense' }])
         expect(await store.records.completion({ ...asked, ...other })).toBeNull()
+      const repeated = {
+        type: 'step.repeated',
+        at: START_MS + 2,
+        key: 'poll',
+        round: 1,
+        output: 1,
+        nextAt: START_MS + 3,
+      } as const
+      await whileOwning(store, (session) =>
+        session.append([appendOf(run, { firstSeq: 3, events: [repeated] })]),
+      )
+      const round = { runId: run.id, key: 'poll', round: 1 }
+      expect(await store.records.completion(round)).toEqual({ attempt: null, worker: null })
+      expect(await store.records.completion({ ...round, round: 2 })).toBeNull()
     })
 
     it('keeps null as a value', async () => {

@@ -92,7 +92,7 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
       const marker = taskOf(runIn(15, 'ffff'), 'marker', { type: 'marker' })
       await transport.tasks.publish([marker])
       expect(await take('marker', { log: 100, marker: 1 })).toEqual([marker])
-      await transport.tasks.report([resultOf(marker)])
+      await transport.tasks.report('marker', [resultOf(marker)])
     }
 
     describe('tasks', () => {
@@ -191,9 +191,36 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         const task = taskOf(runIn(1), 'a')
         await transport.tasks.publish([task])
         await take('w1')
-        await transport.tasks.report([resultOf(task)])
+        await transport.tasks.report('w1', [resultOf(task)])
         await transport.tasks.publish([task])
         expect(await take('w1')).toEqual([task])
+      })
+
+      it('does not queue a task that was reported after it had been missed', async () => {
+        const [reported, lost, held] = ['a', 'b', 'c'].map((key) => taskOf(runIn(1), key)) as [
+          Task,
+          Task,
+          Task,
+        ]
+        await transport.tasks.publish([held])
+        expect(await transport.tasks.missing([reported.id, lost.id, held.id])).toEqual([reported.id, lost.id])
+        await transport.tasks.report('w1', [resultOf(reported)])
+        await transport.tasks.publish([reported, lost])
+        expect(await take('w2')).toEqual([held, lost])
+        expect(await signalsOf()).toEqual([completed(reported)])
+        // Asked once more, it is still missing, and still on its way.
+        expect(await transport.tasks.missing([reported.id])).toEqual([reported.id])
+        await transport.tasks.publish([reported])
+        await nothingToTake()
+      })
+
+      it('does not queue a missed task that was registered and reported before it is published', async () => {
+        const task = taskOf(runIn(1), 'a')
+        expect(await transport.tasks.missing([task.id])).toEqual([task.id])
+        await transport.tasks.heartbeat('w1', [task])
+        await transport.tasks.report('w1', [resultOf(task)])
+        await transport.tasks.publish([task])
+        await nothingToTake()
       })
 
       it('puts the result into the lane of the run and forgets the task', async () => {
@@ -201,7 +228,7 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await transport.tasks.publish([task])
         await take('w1')
         expect(await transport.tasks.inspect([task.id])).toEqual(new Map([[task.id, 'taken']]))
-        await transport.tasks.report([resultOf(task)])
+        await transport.tasks.report('w1', [resultOf(task)])
         expect(await transport.tasks.inspect([task.id])).toEqual(new Map())
         const [message] = await transport.signals.receive(new Set([9]), 10, forever)
         expect(message).toMatchObject({ runId: task.runId, signal: completed(task), deliveries: 1 })
@@ -209,7 +236,7 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
 
       it('carries a result even of a task that it does not hold', async () => {
         const task = taskOf(runIn(2), 'a')
-        await transport.tasks.report([resultOf(task)])
+        await transport.tasks.report('w1', [resultOf(task)])
         expect(await signalsOf()).toEqual([completed(task)])
       })
 
@@ -281,14 +308,33 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await nothingToTake()
       })
 
-      it('knows for a while who reported a task, where that was said', async () => {
+      it('knows for a while who reported a task, where it may repeat that', async () => {
         const [task, other] = [taskOf(runIn(4), 'a'), taskOf(runIn(5), 'a')]
         await transport.tasks.publish([task, other])
         await take('w1')
         expect(await transport.tasks.reportedBy(task.id)).toBeNull()
-        await transport.tasks.report([{ ...resultOf(task), by: 'w1' }, resultOf(other)])
+        await transport.tasks.report('w1', [{ ...resultOf(task), mayRepeat: true }, resultOf(other)])
         expect(await transport.tasks.reportedBy(task.id)).toBe('w1')
         expect(await transport.tasks.reportedBy(other.id)).toBeNull()
+      })
+
+      it('takes no result of a task that another worker has: theirs is the one that counts', async () => {
+        const [theirs, ours] = [taskOf(runIn(4), 'a'), taskOf(runIn(4), 'b')]
+        await transport.tasks.publish([theirs])
+        await take('w2')
+        await transport.tasks.report('w1', [resultOf(theirs), resultOf(ours)])
+        expect(await transport.tasks.inspect([theirs.id])).toEqual(new Map([[theirs.id, 'taken']]))
+        expect(await signalsOf()).toEqual([completed(ours)])
+        await transport.tasks.report('w2', [resultOf(theirs)])
+        expect(await signalsOf()).toEqual([completed(theirs)])
+      })
+
+      it('takes the result of a task that nobody has taken since it was queued again', async () => {
+        const task = taskOf(runIn(4), 'a')
+        await transport.tasks.publish([task])
+        await transport.tasks.report('w1', [resultOf(task)])
+        expect(await signalsOf()).toEqual([completed(task)])
+        await nothingToTake()
       })
 
       it('tells a worker to abort a task that another one has', async () => {
@@ -353,7 +399,7 @@ export function transportSuite(name: string, open: () => Promise<OpenedTransport
         await transport.tasks.publish([task])
         await take('w1')
         await transport.tasks.halt(task.runId, true)
-        await transport.tasks.report([resultOf(task)])
+        await transport.tasks.report('w1', [resultOf(task)])
         expect(await signalsOf()).toEqual([completed(task)])
       })
 

@@ -89,8 +89,9 @@ describe.skipIf(findRedis() === null)('a Redis of its own', () => {
     for (const call of [
       () => transport.tasks.publish([taskNamed('b')]),
       () => transport.tasks.heartbeat('w1', [taskNamed('a')]),
-      () => transport.tasks.report([{ taskId: 'x', runId: '0199-1', signal: { kind: 'look' } }]),
+      () => transport.tasks.report('w1', [{ taskId: 'x', runId: '0199-1', signal: { kind: 'look' } }]),
       () => transport.tasks.reap(),
+      () => transport.tasks.missing(['x']),
       () => transport.tasks.inspect(['x']),
       () => transport.tasks.depth(),
       () => transport.signals.send([{ runId: '0199-1', signal: { kind: 'look' } }]),
@@ -218,7 +219,9 @@ describe.skipIf(redisUrl === null)('two processes', () => {
       while (seen.length < names.length) {
         for (const { task } of await transport.tasks.take(worker, new Map([['log', 3]]), ended.signal)) {
           seen.push(task.id)
-          await transport.tasks.report([{ taskId: task.id, runId: task.runId, signal: { kind: 'look' } }])
+          await transport.tasks.report(worker, [
+            { taskId: task.id, runId: task.runId, signal: { kind: 'look' } },
+          ])
           if (seen.length === names.length) stop.abort()
         }
       }

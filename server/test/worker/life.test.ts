@@ -303,9 +303,9 @@ describe('worker: slots', () => {
       ...whole,
       tasks: {
         ...whole.tasks,
-        report: (results: Parameters<typeof whole.tasks.report>[0]) => {
+        report: (worker: string, results: Parameters<typeof whole.tasks.report>[1]) => {
           sizes.push(results.length)
-          return whole.tasks.report(results)
+          return whole.tasks.report(worker, results)
         },
       },
     }
@@ -324,9 +324,9 @@ describe('worker: slots', () => {
       ...whole,
       tasks: {
         ...whole.tasks,
-        report: async (results: Parameters<typeof whole.tasks.report>[0]) => {
+        report: async (worker: string, results: Parameters<typeof whole.tasks.report>[1]) => {
           if (failures-- > 0) throw new Error('away')
-          await whole.tasks.report(results)
+          await whole.tasks.report(worker, results)
         },
       },
     }

@@ -176,9 +176,13 @@ export function openRecords(tables: Tables): Store['records'] {
     },
     async completion({ runId, key, round }) {
       const run = tables.runs.get(runId)
-      for (const { event } of run ? eventsOf(run) : [])
-        if (event.type === 'step.completed' && event.key === key && event.round === round)
-          return { attempt: event.attempt, worker: event.worker ?? null }
+      for (const { event } of run ? eventsOf(run) : []) {
+        if (event.type !== 'step.completed' && event.type !== 'step.repeated') continue
+        if (event.key !== key || event.round !== round) continue
+        return event.type === 'step.repeated'
+          ? { attempt: null, worker: null }
+          : { attempt: event.attempt, worker: event.worker ?? null }
+      }
       return null
     },
   }

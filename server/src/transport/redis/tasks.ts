@@ -27,6 +27,7 @@ import { type Capacity, Taking } from './taking.ts'
 const HALT_KEPT_MS = 60_000
 const LOST_KEPT_MS = 5 * 60_000
 const REPORTED_KEPT_MS = 5 * 60_000
+const MISSED_KEPT_MS = 60_000
 /** Tasks in one script: some milliseconds of the server. */
 const MAX_PER_CALL = 500
 
@@ -41,6 +42,7 @@ const HALT = new Script('halt')
 const UNHALT = new Script('unhalt')
 const REAP = new Script('reap')
 const HELD = new Script('held')
+const MISSING = new Script('missing')
 const INSPECT = new Script('inspect')
 const DEPTH = new Script('depth')
 
@@ -72,15 +74,16 @@ export function redisTasks(lane: {
     for (const type of new Set(tasks.map((task) => task.type))) taking.wake(type)
     return published
   }, MAX_PER_CALL)
-  const reporting = new Gathering<TaskResult>(
+  const reporting = new Gathering<TaskResult & { readonly worker: string }>(
     (results) =>
       run(REPORT, [
         REPORTED_KEPT_MS,
-        ...results.flatMap(({ taskId, runId, signal, by = '' }) => [
+        ...results.flatMap(({ worker, taskId, runId, signal, mayRepeat }) => [
+          worker,
           taskId,
           runId,
           JSON.stringify(signal),
-          by,
+          mayRepeat ? '1' : '',
         ]),
       ]),
     MAX_PER_CALL,
@@ -148,7 +151,7 @@ export function redisTasks(lane: {
       return { abort, lost }
     },
 
-    report: (results) => reporting.add(results),
+    report: (worker, results) => reporting.add(results.map((result) => ({ ...result, worker }))),
     reportedBy: async (taskId) => (await run(REPORTED_BY, [taskId])) as string | null,
 
     handBack,
@@ -173,10 +176,16 @@ export function redisTasks(lane: {
       return answer.map((json) => JSON.parse(json) as Task)
     },
 
+    async missing(taskIds) {
+      if (taskIds.length === 0) return []
+      // What this process has published is not missing because it is still on its way.
+      await publishing.settled()
+      return (await run(MISSING, [MISSED_KEPT_MS, ...taskIds])) as string[]
+    },
+
     async inspect(taskIds) {
       const found = new Map<string, 'queued' | 'taken'>()
       if (taskIds.length === 0) return found
-      // What this process has published is not missing because it is still on its way.
       await publishing.settled()
       const answer = (await run(INSPECT, taskIds)) as number[]
       for (const [index, state] of answer.entries()) {

@@ -7,6 +7,8 @@
 -- handed-back        hash, task id -> deliveries, of queued tasks that were taken before
 -- lost               zset, task id by the time until which it is known to have been reported lost
 -- reported:<id>      who reported a task that is gone, where that is remembered; expires
+-- missed, found      zsets, task id by the time until which it is known that the lane was asked for it and did not hold
+--                    it, and that it was reported since
 -- halted, aborted    zset of runs by the time until which the halt is kept; set of those that abort what is taken
 -- types              set of types that ever had a queue
 -- signals:<n>        stream of a partition; handed-out: hash, partition -> last id that its owner was given;
@@ -16,6 +18,7 @@ local RUN, QUEUE = prefix .. 'run:', prefix .. 'queue:'
 local TAKEN, LEASES, HANDED_BACK = prefix .. 'taken', prefix .. 'leases', prefix .. 'handed-back'
 local LOST, HALTED, ABORTED = prefix .. 'lost', prefix .. 'halted', prefix .. 'aborted'
 local REPORTED = prefix .. 'reported:'
+local MISSED, FOUND = prefix .. 'missed', prefix .. 'found'
 
 local function microseconds()
   local time = redis.call('TIME')

@@ -2,12 +2,14 @@
 local place = microseconds()
 local last = tonumber(redis.call('GET', prefix .. 'last-place') or '0')
 if last >= place then place = last + 1 end
-local anyHalted, anyLost = exists(HALTED), exists(LOST)
+local anyHalted, anyLost, anyFound = exists(HALTED), exists(LOST), exists(FOUND)
 local added = {}
 for at = 2, #ARGV, 3 do
   local type, id, json = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local held = heldOf(id)
-  if anyHalted and redis.call('ZSCORE', HALTED, runOf(id)) then
+  if anyFound and redis.call('ZSCORE', FOUND, id) then
+    -- Its result is among the signals of its run: it was reported after whoever publishes it had missed it.
+  elseif anyHalted and redis.call('ZSCORE', HALTED, runOf(id)) then
     if redis.call('HEXISTS', held, id) == 0 then outcome(id, 'dropped') end
   elseif redis.call('HSETNX', held, id, type .. '\n' .. json) == 1 then
     if anyLost then redis.call('ZREM', LOST, id) end

@@ -16,7 +16,7 @@ for _, id in ipairs(ids) do
   redis.call('ZADD', LOST, string.format('%.0f', now + tonumber(ARGV[3])), id)
   outcome(id, 'lost')
 end
-redis.call('ZREMRANGEBYSCORE', LOST, '-inf', text)
+for _, known in ipairs({ LOST, MISSED, FOUND }) do redis.call('ZREMRANGEBYSCORE', known, '-inf', text) end
 for _, run in ipairs(redis.call('ZRANGEBYSCORE', HALTED, '-inf', text, 'LIMIT', 0, LIMIT)) do
   if exists(RUN .. run) then
     redis.call('ZADD', HALTED, string.format('%.0f', now + tonumber(ARGV[4])), run)
