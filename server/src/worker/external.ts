@@ -271,7 +271,10 @@ export function createExternalTasks(parts: ExternalParts): ExternalTasks {
     const again = kept.filter((task) => task.again)
     if (again.length === 0) return kept
     const open = new Set(await uncompleted({ worker, store, tasks, clock, log }, again))
-    return kept.filter((task) => !task.again || open.has(task))
+    const wanted = kept.filter((task) => !task.again || open.has(task))
+    // The answer may have taken longer than the leases: who has them now is the lane's to say.
+    const { lost } = await tasks.heartbeat(worker, wanted)
+    return wanted.filter((task) => !lost.includes(task.id))
   }
 
   function markOf(worker: string, type: string): Asking {

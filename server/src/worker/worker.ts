@@ -115,7 +115,7 @@ export function createWorker(parts: WorkerParts): Worker {
       const askedAt = clock.monotonic()
       const taken = await takeOnce(taking.capacity, taking.controller.signal)
       taking = null
-      begin(await certain(taken, askedAt))
+      await beginCertain(taken, askedAt)
       begun += taken.length
       if (begun >= TASKS_PER_TURN) {
         begun = 0
@@ -151,27 +151,26 @@ export function createWorker(parts: WorkerParts): Worker {
     if (!(error instanceof TransportUnavailable)) log.warn({ error }, sentence)
   }
 
-  /** Those that may begin now. Who stands still while it asks, or gets a late answer, asks again. */
-  async function certain(taken: readonly Task[], takenSince: number): Promise<readonly Task[]> {
-    let askedAt = takenSince
-    let wanted = taken
-    let isDoubtful = taken.some(({ again }) => again)
-    while (wanted.length > 0) {
-      const hasStoodStill = standstill.isSince(askedAt)
-      if (!isDoubtful && !hasStoodStill) break
-      askedAt = clock.monotonic()
-      wanted = await stillOwed(wanted, hasStoodStill)
-      isDoubtful = clock.monotonic() - askedAt > LATEST_ANSWER_MS
-    }
-    return wanted
+  /** What is doubtful waits until it has been asked for; nothing else waits for that. */
+  async function beginCertain(taken: readonly Task[], takenSince: number): Promise<void> {
+    const hasStoodStill = standstill.isSince(takenSince)
+    const doubtful = hasStoodStill ? taken : taken.filter(({ again }) => again)
+    if (doubtful.length === 0) return begin(taken)
+    begin(taken.filter((task) => !doubtful.includes(task)))
+    begin(await stillOwed(doubtful, hasStoodStill))
   }
 
-  /** Those that nobody else has, and that nobody has completed; what cannot be asked is left to its lease. */
-  async function stillOwed(taken: readonly Task[], hasStoodStill: boolean): Promise<readonly Task[]> {
-    const own = hasStoodStill ? await stillOwn(taken) : taken
-    const doubtful = hasStoodStill ? own : own.filter(({ again }) => again)
-    const open = new Set(await uncompleted({ worker: name, store: parts.store, tasks, clock, log }, doubtful))
-    return own.filter((task) => open.has(task) || !doubtful.includes(task))
+  /**
+   * Those that nobody else has, and that nobody has completed; what cannot be asked is left to its lease. A late answer
+   * says nothing any more, and meanwhile the lease may have ended: then the lane is asked, too, whose they are.
+   */
+  async function stillOwed(doubtful: readonly Task[], mayBeLost: boolean): Promise<readonly Task[]> {
+    if (doubtful.length === 0) return []
+    const askedAt = clock.monotonic()
+    const own = mayBeLost ? await stillOwn(doubtful) : doubtful
+    const open = await uncompleted({ worker: name, store: parts.store, tasks, clock, log }, own)
+    const isLate = clock.monotonic() - askedAt > LATEST_ANSWER_MS || standstill.isSince(askedAt)
+    return isLate ? stillOwed(open, true) : open
   }
 
   async function stillOwn(taken: readonly Task[]): Promise<readonly Task[]> {
@@ -181,7 +180,7 @@ export function createWorker(parts: WorkerParts): Worker {
     } catch (error) {
       complain(
         error,
-        'tasks were taken before the process stood still, and whose they are now could not be asked; they are left',
+        'tasks were taken a while ago, and whose they are now could not be asked; they are left to their leases',
       )
       return []
     }

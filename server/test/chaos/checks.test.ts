@@ -61,7 +61,7 @@ test('a call that began a moment after the commit is not', () => {
   const { callsAfterCommit, problems } = judged(call(1, 900, 995), call(2, 1_031, null, 2))
   expect(callsAfterCommit).toBe(1)
   expect(problems).toEqual([
-    'run r: call 2 (only, round 1, attempt 2) began 1 ms after the completion was committed, which was 31 ms after it was decided',
+    'run r: call 2 (only, round 1, attempt 2) began 1 ms after the completion of attempt 1 was committed, which was 31 ms after it was decided',
   ])
 })
 

@@ -263,8 +263,9 @@ export function checkLedger(
     events.flatMap((event) => {
       if (event.type !== 'step.completed' && event.type !== 'step.repeated') return []
       const { key, round, at, committedAt } = event
+      const which = 'attempt' in event ? `of attempt ${event.attempt}` : 'of the round'
       const group = calls.get(`${id} ${key} ${round}`)
-      return group === undefined ? [] : [{ id, key, round, at, committedAt, group }]
+      return group === undefined ? [] : [{ id, key, round, at, committedAt, which, group }]
     }),
   )
   let clockSkewMs = 0
@@ -277,7 +278,7 @@ export function checkLedger(
 
   let callsAfterCommit = 0
   let callsAfterDecision = 0
-  for (const { id, key, round, at, committedAt, group } of completions) {
+  for (const { id, key, round, at, committedAt, which, group } of completions) {
     if (!group.some(({ answeredAt }) => answeredAt !== null)) {
       problems.push(`run ${id}: ${key} round ${round} completed, and no call of it was ever answered`)
     }
@@ -285,7 +286,7 @@ export function checkLedger(
       if (startedAt > committedAt + clockSkewMs) {
         callsAfterCommit++
         problems.push(
-          `run ${id}: call ${n} (${key}, round ${round}, attempt ${attempt}) began ${Math.ceil(startedAt - committedAt)} ms after the completion was committed, which was ${Math.round(committedAt - at)} ms after it was decided`,
+          `run ${id}: call ${n} (${key}, round ${round}, attempt ${attempt}) began ${Math.ceil(startedAt - committedAt)} ms after the completion ${which} was committed, which was ${Math.round(committedAt - at)} ms after it was decided`,
         )
       } else if (startedAt > at + clockSkewMs) callsAfterDecision++
     }

@@ -21,6 +21,48 @@ describe('worker: what may have been done already', () => {
     expect(await perform({ type: 'echo', key: 'open', again: true })).toMatchObject({ kind: 'completed' })
   })
 
+  it('begins at once what nobody can have done, however long it takes to ask about the rest', async () => {
+    const store = mapStore()
+    const answer = gate()
+    const { completion } = store.records
+    store.records.completion = async (asked) => {
+      await answer.passed
+      return completion(asked)
+    }
+    const { transport, nextSignal } = await openWorker({ types: [echo], store })
+    await transport.tasks.publish([
+      taskOf({ type: 'echo', key: 'doubtful', again: true }),
+      taskOf({ type: 'echo', key: 'new' }),
+    ])
+    expect(await nextSignal()).toMatchObject({ kind: 'completed', key: 'new' })
+    answer.open()
+    expect(await nextSignal()).toMatchObject({ kind: 'completed', key: 'doubtful' })
+  })
+
+  it('leaves a task that was given to somebody else while the log took long to answer', async () => {
+    const clock = manualClock()
+    const transport = memoryTransport({ clock, leaseMs: 15_000 })
+    const store = mapStore()
+    const asked = gate()
+    const answer = gate()
+    store.records.completion = async () => {
+      asked.open()
+      await answer.passed
+      return null
+    }
+    const { nextSignal } = await openWorker({ types: [echo], store, clock, transport })
+    await transport.tasks.publish([taskOf({ type: 'echo', key: 'doubtful', again: true })])
+    await asked.passed
+    for (let waitedMs = 0; waitedMs < 16_000; waitedMs += 1_000) {
+      clock.advance(1_000)
+      await transport.tasks.reap()
+    }
+    expect(await nextSignal()).toMatchObject({ kind: 'lost', key: 'doubtful', attempt: 1 })
+    answer.open()
+    await transport.tasks.publish([taskOf({ type: 'echo', key: 'next' })])
+    expect(await nextSignal()).toMatchObject({ kind: 'completed', key: 'next' })
+  })
+
   it('leaves a task that was taken before the process stood still, and done by somebody else since', async () => {
     const clock = manualClock()
     const lanes = memoryTransport({ clock, leaseMs: 15_000 })
