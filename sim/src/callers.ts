@@ -1,5 +1,6 @@
 /**
- * Those outside who call an API process: they send messages by correlation and fork runs, by the product's own handlers.
+ * Those outside who call an API process: they submit and fork runs, and send messages by correlation, by the product's own
+ * code.
  * The process may die under a call; then the caller repeats it, under the same id or key, or gives up.
  */
 import type { ForkPoint, Json } from '@weft/engine'
@@ -10,6 +11,7 @@ import type { Principal } from '../../server/src/api/call.ts'
 import { ApiError } from '../../server/src/api/errors.ts'
 import { type ForkParts, forkRun } from '../../server/src/api/fork.ts'
 import { type MessageParts, messageHandlers } from '../../server/src/api/routes/messages.ts'
+import { createSubmit, type Submission, type SubmitParts } from '../../server/src/api/submit.ts'
 import type { Clock } from '../../server/src/clock.ts'
 import { StoreError } from '../../server/src/store/store.ts'
 import type { Checks, Shadow } from './checks.ts'
@@ -20,7 +22,7 @@ import { LARGEST_VALUE, MESSAGE_KEYS, messageName } from './ties.ts'
 /** An API process, as its callers know it. */
 export interface ApiProcess {
   readonly process: SimProcess
-  readonly parts: ForkParts & MessageParts
+  readonly parts: ForkParts & MessageParts & SubmitParts
 }
 
 export interface CallersParts {
@@ -33,6 +35,9 @@ export interface CallersParts {
 }
 
 const RETRY_MS = 400
+const LONGEST_ECHO_MS = 6_000
+/** The label that names a submit. */
+const SUBMIT = 'submit'
 const MOST_FORKS = 2
 const TTLS_MS = [1_000, 20_000, 3_600_000, 3_600_000] as const
 /** Answers after which the same request is sent again. */
@@ -50,10 +55,11 @@ export class Callers {
   readonly #patches = new RandomPatches()
   #letters = 0
   #forks = 0
+  #submits = 0
   #underWay = 0
   /** What was answered: ids of messages, and of runs. */
   readonly #messages: string[] = []
-  readonly #forked: string[] = []
+  readonly #begun: string[] = []
 
   constructor(parts: CallersParts) {
     this.#parts = parts
@@ -68,6 +74,39 @@ export class Callers {
     const runs = [...checks.runs.values()]
     if (random.chance(0.75) || runs.length === 0) this.send()
     else if (this.#forks < MOST_FORKS) this.#fork(random.pick(runs))
+  }
+
+  submit(what: Submission['what']): void {
+    const { checks, random } = this.#parts
+    const key = `submit ${++this.#submits}`
+    const submission: Submission = {
+      workspace: PRINCIPAL.workspace,
+      actor: PRINCIPAL.actor,
+      what,
+      input: { v: random.int(LARGEST_VALUE) },
+      labels: { [SUBMIT]: key },
+      idempotency: { key, route: 'POST /runs' },
+    }
+    let asked = 0
+    this.#ask(async ({ parts }) => {
+      if (++asked > 1) checks.occurrences.add('submit asked for again')
+      const { id } = await createSubmit(parts)(submission)
+      this.#begun.push(id)
+      checks.occurrences.add('submit')
+      if (random.chance(0.4)) this.#tellAgain(parts, id)
+    }, random.chance(0.8))
+  }
+
+  /** The signal that a run has begun comes twice, the second time when the run has gone on. */
+  #tellAgain({ transport }: ApiProcess['parts'], runId: string): void {
+    const { checks, clock, random } = this.#parts
+    clock.after(random.int(LONGEST_ECHO_MS), () => {
+      const started = checks.runs.get(runId)?.log[0]
+      if (started?.type !== 'run.started') return
+      checks.occurrences.add('beginning told again')
+      const signal = { kind: 'begun' as const, workspace: PRINCIPAL.workspace, started }
+      transport.signals.send([{ runId, signal }]).catch(() => {})
+    })
   }
 
   /** Sends a message to whoever waits for it, or will. */
@@ -94,7 +133,7 @@ export class Callers {
         gone: () => new AbortController().signal,
       })
       this.#messages.push(id)
-    })
+    }, random.chance(0.3))
   }
 
   #fork(shadow: Shadow): void {
@@ -116,19 +155,20 @@ export class Callers {
         idempotencyKey: name,
         admit: undefined,
       })
-      this.#forked.push(id)
+      this.#begun.push(id)
       checks.occurrences.add('fromStep' in point ? 'replay from a step' : 'fork')
-    })
+    }, random.chance(0.8))
   }
 
   #operations({ state }: Shadow): Json {
     return this.#patches.make(state, this.#parts.random, 1_000 + this.#forks).operations
   }
 
-  /** Asks until it is answered. Some give up when nobody answers any more: what they asked for may have happened. */
-  #ask(request: (api: ApiProcess) => Promise<void>): void {
-    const { api, clock, checks, random, fail } = this.#parts
-    const isPatient = random.chance(0.3)
+  /**
+   * Asks until it is answered. Who is not patient gives up when the process dies: what he asked for may have happened.
+   */
+  #ask(request: (api: ApiProcess) => Promise<void>, isPatient: boolean): void {
+    const { api, clock, checks, fail } = this.#parts
     this.#underWay++
     const over = (): void => void this.#underWay--
     const again = (): void => void clock.after(RETRY_MS, attempt)
@@ -151,7 +191,7 @@ export class Callers {
             return
           }
           over()
-          if (error instanceof ApiError) checks.occurrences.add('fork refused')
+          if (error instanceof ApiError) checks.occurrences.add('call refused')
           else fail(error)
         },
       )
@@ -162,8 +202,13 @@ export class Callers {
   /** What was answered stays. */
   finally(): void {
     const { checks } = this.#parts
-    for (const id of this.#forked)
-      if (!checks.runs.has(id)) throw new Violation(`fork ${id} was accepted and does not exist`)
+    for (const id of this.#begun)
+      if (!checks.runs.has(id)) throw new Violation(`run ${id} was accepted and does not exist`)
+    const keys = [...checks.runs.values()].flatMap(({ state }) =>
+      state.parent || state.forkedFrom || state.failureOf ? [] : (state.labels[SUBMIT] ?? []),
+    )
+    const twice = keys.find((key, index) => keys.indexOf(key) < index)
+    if (twice !== undefined) throw new Violation(`R15: ${twice} began two runs`)
     for (const id of this.#messages)
       if (!checks.delivery.isKnown(id)) throw new Violation(`message ${id} was accepted and does not exist`)
   }

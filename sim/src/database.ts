@@ -40,6 +40,8 @@ export interface DatabaseParts {
   readonly afterlife: (longestMs: number) => number
   /** Told of what was committed before whoever did it knows. */
   readonly committed?: (process: SimProcess, batch: readonly RunAppend[]) => void
+  /** The same of a run that has begun. */
+  readonly began?: (process: SimProcess) => void
   /** The same of a message by correlation. */
   readonly kept?: (process: SimProcess) => void
 }
@@ -83,7 +85,10 @@ export function connectStore(parts: DatabaseParts, process: SimProcess): RunStor
       ...twin.runs,
       begin: async (run) => {
         const outcome = await twin.runs.begin(run)
-        if (outcome.kind === 'begun') checks.begun(run, process.name)
+        if (outcome.kind === 'begun') {
+          checks.begun(run, process.name)
+          parts.began?.(process)
+        }
         return outcome
       },
     } satisfies RunStore['runs']),

@@ -11,6 +11,11 @@ export const OCCURRENCES = [
   'message found by a sweep',
   'message looked for after a takeover',
   'sender killed before its look',
+  // Submits through an API process that may die.
+  'submit',
+  'submit asked for again',
+  'beginning told again',
+  'killed after a run had begun',
   // Runs that follow from others.
   'run of onFailure',
   'run of onFailure by a later owner',
@@ -24,11 +29,12 @@ export const OCCURRENCES = [
   'replay from a step',
   'fork with a patch',
   'fork asked for again',
-  'fork refused',
+  'call refused',
   // Processes that are stopped, as a deployment does.
   'process asked to stop',
   'process stopped',
   // Acts that nobody repeats by himself.
+  'worker killed in an act',
   'outcome resolved',
   // Patches under review.
   'review',

@@ -1,8 +1,11 @@
 /** The product's own parts in a simulated process: a coordinator, a worker, or both. */
 import { CONTROL_NODE_TYPES } from '@weft/engine'
 import { typesWith } from '../../engine/test/world/generate.ts'
+import { Definitions } from '../../server/src/api/definitions.ts'
 import type { ForkParts } from '../../server/src/api/fork.ts'
+import type { NodeTypeSource } from '../../server/src/api/parts.ts'
 import type { MessageParts } from '../../server/src/api/routes/messages.ts'
+import type { SubmitParts } from '../../server/src/api/submit.ts'
 import { createCoordinator } from '../../server/src/coordinator/coordinator.ts'
 import { createGraphCatalog } from '../../server/src/graphs.ts'
 import { createLog } from '../../server/src/log.ts'
@@ -78,12 +81,10 @@ export const openWorker = (
     concurrency: new Map([['*', slots]]),
   })
 
-/** What an API process has for the calls of this simulation. */
-export const openApi = ({ process, store, transport }: ServerParts): ForkParts & MessageParts => ({
-  store,
-  transport,
-  clock: process.clock,
-  log: QUIET,
-  graphs: createGraphCatalog(store, () => TYPES),
-  nodeTypes: { current: () => TYPES, served: async () => new Set() },
-})
+/** What the callers of this simulation use of an API process. */
+export function openApi({ process, store, transport }: ServerParts): ForkParts & MessageParts & SubmitParts {
+  const graphs = createGraphCatalog(store, () => TYPES)
+  const nodeTypes: NodeTypeSource = { current: () => TYPES, served: async () => new Set() }
+  const definitions = new Definitions({ store, graphs, nodeTypes, onlyProcess: false })
+  return { store, transport, clock: process.clock, log: QUIET, graphs, nodeTypes, definitions }
+}

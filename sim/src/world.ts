@@ -2,7 +2,7 @@
  * One world from one seed: processes with the product's coordinators and workers, the twin of the store, the shared
  * transport, people, and faults. First everything goes wrong, then nothing does any more: then every run must end.
  */
-import { compile, type Definition, type Graph } from '@weft/engine'
+import { compile, type Definition, type Graph, type Json } from '@weft/engine'
 import { generate } from '../../engine/test/world/generate.ts'
 import { type Random, random } from '../../engine/test/world/random.ts'
 import { Violation } from '../../engine/test/world/violation.ts'
@@ -13,6 +13,7 @@ import { Checks } from './checks.ts'
 import { connectStore, isStoreAnswer } from './database.ts'
 import { type FaultCounts, Faults } from './faults.ts'
 import { Network } from './network.ts'
+import type { Occurrence } from './occurrences.ts'
 import { People } from './people.ts'
 import { SimProcess } from './process.ts'
 import { createSeam, type Seam } from './seam.ts'
@@ -97,7 +98,8 @@ class World {
     const time = new VirtualTime(chance(1), watch)
     const ties = chance(TIES_SALT)
     this.#ties = ties.chance(0.5) ? ties : null
-    this.#isSharing = this.#random.chance(0.7)
+    // Who calls an API process of its own shares all else, too: alone, one process is the whole.
+    this.#isSharing = this.#random.chance(0.7) || this.#ties !== null
     this.#time = time
     this.#faults = new Faults(chance(2))
     const fail = (error: unknown): void => this.#fail(error)
@@ -191,7 +193,8 @@ class World {
       checks: this.#checks,
       afterlife: (longestMs: number) => random.int(longestMs),
       committed: (process: SimProcess, batch: readonly RunAppend[]) => this.#committed(process, batch),
-      kept: (process: SimProcess) => this.#kept(process),
+      began: (process: SimProcess) => this.#dies(process, 0.15, 'killed after a run had begun'),
+      kept: (process: SimProcess) => this.#dies(process, 0.3, 'sender killed before its look'),
     }
     return { store: connectStore(parts, process), transport: this.#network.connect(process) }
   }
@@ -214,10 +217,12 @@ class World {
     const time = this.#time
     for (const name of STORED)
       time.after(ties.int(3_000), `${name} is pushed`, () => this.#people.push(compiled(stored(ties, name))))
-    const graph = compiled(listening(ties))
-    time.after(ties.int(20_000), 'somebody submits', () => this.#people.submit(graph, {}))
     const fail = (error: unknown): void => this.#fail(error)
-    return new Callers({ api: () => this.#api, clock, checks: this.#checks, random: ties, fail })
+    const callers = new Callers({ api: () => this.#api, clock, checks: this.#checks, random: ties, fail })
+    const definition = listening(ties) as unknown as Json
+    time.after(ties.int(20_000), 'somebody submits', () => callers.submit({ definition }))
+    time.after(ties.int(20_000), 'somebody submits', () => callers.submit({ workflow: ties.pick(STORED) }))
+    return callers
   }
 
   #populate(): { chaosMs: number } {
@@ -264,7 +269,7 @@ class World {
     }
     if (!hasWorker) return
     const fail = (error: unknown): void => this.#fail(error)
-    const began = (worker: SimProcess): void => this.#began(worker)
+    const began = (worker: SimProcess): void => this.#dies(worker, 0.15, 'worker killed in an act')
     const means = {
       checks: this.#checks,
       random: random(this.#random.int(2 ** 30)),
@@ -360,16 +365,11 @@ class World {
     }
   }
 
-  /** So do processes that were about to look who waits for a message. */
-  #kept(process: SimProcess): void {
-    if (!this.#ties?.chance(0.3) || !this.#faults.strike('killed after')) return
-    this.#checks.occurrences.add('sender killed before its look')
+  /** So do others at moments after which somebody else has to go on. */
+  #dies(process: SimProcess, probability: number, what: Occurrence): void {
+    if (!process.isMortal || !this.#ties?.chance(probability) || !this.#faults.strike('killed after')) return
+    this.#checks.occurrences.add(what)
     process.kill()
-  }
-
-  /** And workers in the middle of what cannot be undone. */
-  #began(process: SimProcess): void {
-    if (this.#ties?.chance(0.15) && this.#faults.strike('killed after')) process.kill()
   }
 
   // ---- how it ends -----------------------------------------------------------------------------------------------

@@ -17,10 +17,6 @@ const FOUND: readonly { readonly seed: number; readonly what: string }[] = [
     seed: 466,
     what: 'of two patches in one commit only the last graph was stored, and the run could not be read again',
   },
-  {
-    seed: 2_001_628,
-    what: 'a run began anew in the memory of an owner that was told of it twice, and had lost its session between',
-  },
 ]
 
 test.each(FOUND)('seed $seed: $what', async ({ seed }) => {

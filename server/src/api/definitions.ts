@@ -48,7 +48,7 @@ export interface ResolvedWorkflow {
 }
 
 export class Definitions {
-  readonly #store: Store
+  readonly #store: Pick<Store, 'workflows'>
   readonly #graphs: GraphCatalog
   readonly #nodeTypes: NodeTypeSource
   readonly #onlyProcess: boolean
@@ -59,7 +59,7 @@ export class Definitions {
   #compiledWith: NodeTypes | null = null
 
   constructor(parts: {
-    store: Store
+    store: Pick<Store, 'workflows'>
     graphs: GraphCatalog
     nodeTypes: NodeTypeSource
     onlyProcess: boolean

@@ -36,7 +36,7 @@ export interface Submitted {
 }
 
 export interface SubmitParts {
-  readonly store: Store
+  readonly store: Pick<Store, 'runs' | 'blobs' | 'variables'>
   readonly transport: Transport
   readonly clock: Clock
   readonly log: Log
@@ -112,7 +112,11 @@ export function checkInput(graph: Graph, given: unknown): Json {
   )
 }
 
-async function captureVariables(store: Store, workspace: string, graph: Graph): Promise<JsonObject> {
+async function captureVariables(
+  store: SubmitParts['store'],
+  workspace: string,
+  graph: Graph,
+): Promise<JsonObject> {
   return graph.variables.length === 0 ? {} : store.variables.get({ workspace, names: graph.variables })
 }
 
