@@ -10,7 +10,7 @@ import { freePort, newApiKey, newDataDirectory, removeDataDirectory, WeftProcess
 import { checkEndings, checkLedger, checkViews, type LedgerFindings, readRuns } from './checks.ts'
 import { ApiClient } from './client.ts'
 import { keepCommitTimes } from './commit-times.ts'
-import { Driver } from './driver.ts'
+import { Driver, type LoadFigures } from './driver.ts'
 import { type Outside, startOutside } from './outside.ts'
 
 export const LEAST_UNFINISHED = 20
@@ -36,17 +36,13 @@ export interface Kill {
   readonly recoveredMs: number
 }
 
-export interface ChaosReport extends LedgerFindings {
+export interface ChaosReport extends LedgerFindings, LoadFigures {
   readonly seed: number
   readonly kills: readonly Kill[]
-  readonly accepted: number
   /** Children included. */
   readonly runs: number
   readonly events: number
   readonly calls: number
-  readonly decisions: number
-  readonly messages: number
-  readonly requestsSentAgain: number
   readonly longestRecoveryMs: number
   readonly drainMs: number
   readonly problems: readonly string[]
@@ -93,13 +89,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     return {
       seed: options.seed,
       kills,
-      accepted: driver.accepted.size,
+      ...driver.figures,
       runs: runs.length,
       events: runs.reduce((sum, { events }) => sum + events.length, 0),
       calls: entries.length,
-      decisions: driver.decisions,
-      messages: driver.messages,
-      requestsSentAgain: client.resent,
       longestRecoveryMs: Math.max(0, ...kills.map(({ recoveredMs }) => recoveredMs)),
       drainMs,
       ...findings,

@@ -15,6 +15,15 @@ export interface AcceptedRun {
   readonly input: LoadInput
 }
 
+/** What the load did. */
+export interface LoadFigures {
+  readonly offered: number
+  readonly accepted: number
+  readonly decisions: number
+  readonly messages: number
+  readonly requestsSentAgain: number
+}
+
 interface Page<T> {
   readonly items: readonly T[]
   readonly nextCursor: string | null
@@ -48,8 +57,8 @@ export class Driver {
   #wanted = true
   #failure: unknown = null
   #loops: Promise<void>[] = []
-  decisions = 0
-  messages = 0
+  #decisions = 0
+  #messages = 0
   /** Runs that were due and not submitted, see `Pace`. */
   heldBack = 0
   /** Runs whose decision or message the API has taken. */
@@ -71,8 +80,14 @@ export class Driver {
     this.#loops = [load, this.#decideLoop()]
   }
 
-  get submitted(): number {
-    return this.#count
+  get figures(): LoadFigures {
+    return {
+      offered: this.#count,
+      accepted: this.accepted.size,
+      decisions: this.#decisions,
+      messages: this.#messages,
+      requestsSentAgain: this.#client.resent,
+    }
   }
 
   /** Submits, decisions and messages that are not answered yet. */
@@ -162,7 +177,7 @@ export class Driver {
       { ...message, id: `message-${input.n}` },
       `message-${input.n}`,
     )
-    this.messages++
+    this.#messages++
     this.answered.add(id)
   }
 
@@ -187,7 +202,7 @@ export class Driver {
     const { load, input } = run
     const decision = load.decision?.(input) ?? 'approve'
     await this.#client.post(`/approvals/${id}/decide`, { decision }, `decide-${id}`)
-    this.decisions++
+    this.#decisions++
     this.answered.add(run.id)
   }
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { randomFrom } from '../../random.ts'
 import { eachRun } from '../checks.ts'
 import { ApiClient } from '../client.ts'
-import { Driver } from '../driver.ts'
+import { Driver, type LoadFigures } from '../driver.ts'
 import { startOutside } from '../outside.ts'
 import { FAULT_KINDS, type FaultKind, type PlannedFault, planStorms, type Storm } from './faults.ts'
 import { Ground } from './ground.ts'
@@ -23,7 +23,7 @@ export interface SplitTrialOptions {
   readonly report: (line: string) => void
 }
 
-export interface SplitTrialReport extends Judgement {
+export interface SplitTrialReport extends Judgement, LoadFigures {
   readonly seed: number
   readonly minutes: number
   /** Runs a second: asked for, submitted whatever becomes of those before, and taken, over the time of the load. */
@@ -31,17 +31,12 @@ export interface SplitTrialReport extends Judgement {
   /** Due, and not submitted, because too many runs were open. */
   readonly heldBack: number
   readonly faults: Readonly<Record<FaultKind, number>>
-  readonly offered: number
-  readonly accepted: number
   /** Children included. */
   readonly runs: number
   readonly mostOpen: number
   readonly openAtEnd: number
   readonly events: number
   readonly calls: number
-  readonly decisions: number
-  readonly messages: number
-  readonly requestsSentAgain: number
   readonly longestStall: Stall
   readonly drainMs: number
   readonly mutants: readonly MutantReport[]
@@ -78,8 +73,7 @@ export async function runSplitTrial(options: SplitTrialOptions): Promise<SplitTr
     const begun = performance.now()
     const faults = await rage(storms, ground, watch, driver, report)
     const seconds = (performance.now() - begun) / 1_000
-    const { submitted } = driver
-    const acceptedMeanwhile = driver.accepted.size
+    const meanwhile = driver.figures
     const openAtEnd = watch.openRuns
 
     report('the last storm is over; waiting for every run to end')
@@ -110,19 +104,19 @@ export async function runSplitTrial(options: SplitTrialOptions): Promise<SplitTr
     return {
       seed,
       minutes,
-      rate: { wanted: rate, offered: submitted / seconds, accepted: acceptedMeanwhile / seconds },
+      rate: {
+        wanted: rate,
+        offered: meanwhile.offered / seconds,
+        accepted: meanwhile.accepted / seconds,
+      },
       heldBack: driver.heldBack,
       faults,
-      offered: driver.submitted,
-      accepted: driver.accepted.size,
+      ...driver.figures,
       runs: runs.size,
       mostOpen: watch.mostOpenRuns,
       openAtEnd,
       events,
       calls: entries.length,
-      decisions: driver.decisions,
-      messages: driver.messages,
-      requestsSentAgain: client.resent,
       longestStall,
       drainMs,
       mutants,
