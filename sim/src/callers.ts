@@ -72,7 +72,7 @@ export class Callers {
   act(): void {
     const { checks, random } = this.#parts
     const runs = [...checks.runs.values()]
-    if (random.chance(0.75) || runs.length === 0) this.send()
+    if (random.chance(0.75) || runs.length === 0) this.send(random.chance(0.6))
     else if (this.#forks < MOST_FORKS) this.#fork(random.pick(runs))
   }
 
@@ -109,12 +109,12 @@ export class Callers {
     })
   }
 
-  /** Sends a message to whoever waits for it, or will. */
-  send(): void {
+  /** @param isMeant for somebody who waits now, if anybody does; otherwise for whoever will */
+  send(isMeant: boolean): void {
     const { checks, random } = this.#parts
     const id = `letter ${++this.#letters}`
     const waits = checks.open().flatMap(({ state }) => messageWaits(state))
-    const wanted = waits.length > 0 && random.chance(0.6) ? random.pick(waits) : null
+    const wanted = waits.length > 0 && isMeant ? random.pick(waits) : null
     const name = wanted?.name ?? messageName(random)
     const key = wanted?.correlationKey ?? (random.chance(0.6) ? random.pick(MESSAGE_KEYS) : undefined)
     const data = { v: wanted ? LARGEST_VALUE : random.int(LARGEST_VALUE) }

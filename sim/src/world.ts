@@ -52,6 +52,9 @@ const STEERED: ReadonlySet<string> = new Set([
 /** After the faults: no run may take longer, whatever it waits for. */
 const PATIENCE_MS = 60 * 60_000
 const CHECK_EVERY_MS = 1_000
+/** So long before the faults end, messages are sent once more. */
+const LAST_CALLS_MS = 100
+const LAST_LETTERS = 2
 const SMALLEST_WORKFLOW = 2
 const LARGEST_WORKFLOW = 14
 /** In worlds with ties, which have more runs. */
@@ -143,6 +146,9 @@ class World {
   async play(): Promise<WorldResult> {
     const { chaosMs } = this.#populate()
     this.#time.after(chaosMs, 'the faults end', () => this.#heal())
+    // What goes wrong with these is made up for by no other fault.
+    for (let letter = 0; this.#callers && letter < LAST_LETTERS; letter++)
+      this.#time.after(chaosMs - LAST_CALLS_MS, 'somebody calls', () => this.#callers?.send(true))
     while (!this.#isOver && (await this.#time.step())) {
       // Everything happens in `step`.
     }
@@ -194,7 +200,7 @@ class World {
       afterlife: (longestMs: number) => random.int(longestMs),
       committed: (process: SimProcess, batch: readonly RunAppend[]) => this.#committed(process, batch),
       began: (process: SimProcess) => this.#dies(process, 0.15, 'killed after a run had begun'),
-      kept: (process: SimProcess) => this.#dies(process, 0.3, 'sender killed before its look'),
+      kept: (process: SimProcess) => this.#dies(process, 0.5, 'sender killed before its look'),
     }
     return { store: connectStore(parts, process), transport: this.#network.connect(process) }
   }
