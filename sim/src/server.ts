@@ -1,5 +1,5 @@
 /** The product's own parts in a simulated process: a coordinator, a worker, or both. */
-import { CONTROL_NODE_TYPES } from '@weft/engine'
+import { CONTROL_NODE_TYPES, compile, type Definition, type Graph } from '@weft/engine'
 import { typesWith } from '../../engine/test/world/generate.ts'
 import { Definitions } from '../../server/src/api/definitions.ts'
 import type { ForkParts } from '../../server/src/api/fork.ts'
@@ -18,6 +18,12 @@ import type { Checks } from './checks.ts'
 import type { SimProcess } from './process.ts'
 
 export const TYPES = typesWith(CONTROL_NODE_TYPES)
+
+export function compiled(definition: Definition): Graph {
+  const result = compile(definition, TYPES)
+  if (!result.ok) throw new Error(`the generated workflow is invalid: ${JSON.stringify(result.problems)}`)
+  return result.graph
+}
 
 const QUIET = createLog({ level: 'silent', format: 'json' })
 

@@ -2,7 +2,7 @@
  * One world from one seed: processes with the product's coordinators and workers, the twin of the store, the shared
  * transport, people, and faults. First everything goes wrong, then nothing does any more: then every run must end.
  */
-import { compile, type Definition, type Graph, type Json } from '@weft/engine'
+import type { Json } from '@weft/engine'
 import { generate } from '../../engine/test/world/generate.ts'
 import { type Random, random } from '../../engine/test/world/random.ts'
 import { Violation } from '../../engine/test/world/violation.ts'
@@ -17,7 +17,7 @@ import type { Occurrence } from './occurrences.ts'
 import { People } from './people.ts'
 import { SimProcess } from './process.ts'
 import { createSeam, type Seam } from './seam.ts'
-import { openApi, openCoordinator, openWorker, TYPES } from './server.ts'
+import { compiled, openApi, openCoordinator, openWorker, TYPES } from './server.ts'
 import { stepTypes } from './steps.ts'
 import { Tables } from './store/tables.ts'
 import { listening, STORED, stored, tied } from './ties.ts'
@@ -444,10 +444,4 @@ class World {
       this.#fail(error)
     }
   }
-}
-
-function compiled(definition: Definition): Graph {
-  const result = compile(definition, TYPES)
-  if (!result.ok) throw new Error(`the generated workflow is invalid: ${JSON.stringify(result.problems)}`)
-  return result.graph
 }
