@@ -24,8 +24,8 @@ const GROUPS: readonly Group[] = [
 ]
 
 const WIDTH = 720
-const NAME_WIDTH = 200
-const BAR_WIDTH = 380
+const NAME_WIDTH = 216
+const BAR_WIDTH = 364
 const ROW_HEIGHT = 26
 const TITLE = 'Three durable steps: Weft and its peers on the same servers'
 
