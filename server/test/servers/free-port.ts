@@ -1,12 +1,28 @@
 import { createServer } from 'node:net'
 
-/** A port of this machine that nobody listens on at the moment. */
+/**
+ * Below what systems give to outgoing connections and to whoever listens on port 0: between this answer and the moment
+ * somebody listens there, and while a server is killed and started again, no other program gets the port by chance.
+ */
+const FIRST = 12_000
+const LAST = 32_000
+
+// Each test process begins elsewhere, and no process gives a port twice.
+let next = FIRST + Math.floor(Math.random() * (LAST - FIRST))
+
+/** A port of this machine that nobody listens on, and that nobody else is given. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = next
+    next = port === LAST ? FIRST : port + 1
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   const probe = createServer()
-  const port = await new Promise<number>((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => resolve((probe.address() as { port: number }).port))
+  return new Promise((resolve) => {
+    probe.once('error', () => resolve(false))
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
   })
-  await new Promise<void>((resolve) => probe.close(() => resolve()))
-  return port
 }

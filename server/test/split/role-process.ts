@@ -74,7 +74,7 @@ export class RoleProcess {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT_CHARACTERS)
         if (stream === child.stderr) this.#warnings = (this.#warnings + text).slice(-KEPT_OUTPUT_CHARACTERS)
       })
-    while (!(await isReady(`${this.url}/readyz`))) {
+    while (!(await isReady(`${this.url}/readyz`)) || isOver) {
       if (isOver || performance.now() - begun > READY_WITHIN_MS)
         throw new Error(`weft serve did not become ready (exit code ${child.exitCode}):\n${this.#output}`)
       await pause(LOOK_EVERY_MS)
