@@ -78,6 +78,8 @@ export async function openLink(url: string, log: Log): Promise<Link> {
   for (const client of all) {
     client.on('error', (error: Error) => {
       reason = reasonOf(error) || reason
+      // ioredis hears the first error of a socket; one that is ended in its TLS handshake can have a second one.
+      client.stream?.once('error', () => {})
     })
   }
   const unavailable = (error: unknown): TransportUnavailable => {
