@@ -11,6 +11,7 @@ import type { Log } from './log.ts'
 import type { Service } from './service.ts'
 import type { Store } from './store/store.ts'
 import type { Transport } from './transport/transport.ts'
+import { createTurns } from './turns.ts'
 
 const EVERY_MS = 1_000
 
@@ -38,31 +39,26 @@ export function createHold({ store, clock, log, name }: HoldParts): Hold {
   const waiting = new Set<() => void>()
   let isHeld = true
   let state: 'stopped' | 'running' = 'stopped'
-  let withdraw: () => void = () => {}
-  let turn: Promise<void> = Promise.resolve()
 
   async function ask(): Promise<void> {
     const { isResumed } = await store.holds.beat({ id, name })
     if (!isResumed) return
     isHeld = false
+    void turns.stop()
     for (const goOn of [...waiting]) goOn()
     log.info('resumed: this process dispatches from now on')
     await store.holds.leave({ id })
   }
 
-  const tick = (): Promise<void> => {
-    turn = turn.then(async () => {
+  const turns = createTurns({
+    clock,
+    everyMs: EVERY_MS,
+    async turn() {
       if (isHeld && state === 'running') await ask()
-    })
+    },
     // Whoever cannot ask stays held.
-    turn = turn.catch((error: unknown) => log.debug({ error }, 'nobody said whether the hold is over'))
-    return turn
-  }
-
-  function schedule(): void {
-    if (!isHeld || state === 'stopped') return
-    withdraw = clock.after(EVERY_MS, () => void tick().then(schedule))
-  }
+    failed: (error) => log.debug({ error }, 'nobody said whether the hold is over'),
+  })
 
   return {
     name: 'hold',
@@ -79,19 +75,18 @@ export function createHold({ store, clock, log, name }: HoldParts): Hold {
         signal.addEventListener('abort', goOn)
       })
     },
-    tick,
+    tick: turns.tick,
     async start() {
       if (state === 'running' || !isHeld) return
       state = 'running'
       await ask()
       log.warn(`WEFT_START_PAUSED: this process dispatches nothing; ${RESUME_ADVICE}`)
-      schedule()
+      if (isHeld) turns.start()
     },
     async stop() {
       if (state === 'stopped') return
       state = 'stopped'
-      withdraw()
-      await turn
+      await turns.stop()
       if (isHeld) await store.holds.leave({ id }).catch(() => {})
     },
   }

@@ -101,13 +101,14 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
 
     // Loading the rest holds this process up for a while: it does so while the database starts.
     let loading: Promise<Modules> | undefined
-    const load = (): void => {
+    const load = (): Promise<Modules> => {
       loading ??= loadModules()
       loading.catch(() => {})
+      return loading
     }
     const embedded =
       config.databaseUrl === null ? await startDatabase(config, clock, log, options.progress, load) : null
-    load()
+    void load()
     if (embedded) started.add('PostgreSQL', () => embedded.stop())
     const name = `${hostname()}-${process.pid}`
     const store = await openStore({
@@ -130,7 +131,7 @@ export async function startWeft(config: Config, options: StartOptions = {}): Pro
       clock,
       log,
       name,
-      modules: await (loading as Promise<Modules>),
+      modules: await load(),
       masterKeys: await ensureMasterKeys(config.dataDirectory, config.masterKeys, clock),
     })
     if (parts.api || parts.worker) await resealCredentials(parts.vault, log)

@@ -6,6 +6,7 @@ import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
 import type { Service } from './service.ts'
 import type { Store, WorkerBeat, WorkerRow } from './store/store.ts'
+import { createTurns } from './turns.ts'
 
 const EVERY_MS = 5_000
 /** A process that is gone is missed after two beats. */
@@ -38,8 +39,6 @@ export interface RollCall extends Service {
 export function createRollCall({ store, clock, log, name, load, programs }: RollCallParts): RollCall {
   const id = clock.id()
   let state: 'stopped' | 'running' = 'stopped'
-  let withdraw: () => void = () => {}
-  let turn: Promise<void> = Promise.resolve()
 
   async function beat(): Promise<void> {
     const workers: WorkerBeat[] = programs().map((program) => ({
@@ -53,35 +52,26 @@ export function createRollCall({ store, clock, log, name, load, programs }: Roll
     await store.workers.beat({ workers })
   }
 
-  const tick = (): Promise<void> => {
-    turn = turn.then(beat).catch((error: unknown) => {
-      log.debug({ error }, 'the roll call failed; the next one is in a moment')
-    })
-    return turn
-  }
-
-  function schedule(): void {
-    withdraw = clock.after(EVERY_MS, () => {
-      void tick().then(() => {
-        if (state === 'running') schedule()
-      })
-    })
-  }
+  const turns = createTurns({
+    clock,
+    everyMs: EVERY_MS,
+    turn: beat,
+    failed: (error) => log.debug({ error }, 'the roll call failed; the next one is in a moment'),
+  })
 
   return {
     name: 'roll call',
-    tick,
+    tick: turns.tick,
     async start() {
       if (state === 'running') return
       state = 'running'
-      await tick()
-      schedule()
+      await turns.tick()
+      turns.start()
     },
     async stop() {
       if (state === 'stopped') return
       state = 'stopped'
-      withdraw()
-      await turn
+      await turns.stop()
       if (load !== null) await store.workers.leave({ ids: [id] }).catch(() => {})
     },
   }

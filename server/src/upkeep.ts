@@ -6,6 +6,7 @@ import type { SystemClock } from './clock.ts'
 import type { Log } from './log.ts'
 import type { Service } from './service.ts'
 import type { Store } from './store/store.ts'
+import { createTurns } from './turns.ts'
 
 const EVERY_MS = 10 * 60_000
 /** Rows of one statement: small enough to stay out of everybody's way. */
@@ -34,58 +35,47 @@ export interface Upkeep extends Service {
 
 export function createUpkeep({ store, clock, log: parent, retentionMs, isCleaning }: UpkeepParts): Upkeep {
   const log = parent.child({ part: 'upkeep' })
-  let state: 'new' | 'running' | 'stopped' = 'new'
-  let withdraw: () => void = () => {}
-  let turn: Promise<void> = Promise.resolve()
-
-  const isStopped = (): boolean => state === 'stopped'
+  let isStopped = false
 
   /** In batches, until a batch was not full. */
   async function all(remove: () => Promise<number>): Promise<number> {
     let total = 0
-    for (let removed = BATCH; removed >= BATCH && !isStopped(); total += removed) removed = await remove()
+    for (let removed = BATCH; removed >= BATCH && !isStopped; total += removed) removed = await remove()
     return total
   }
 
-  async function tick(): Promise<void> {
-    try {
-      await followDatabaseClock(store, clock)
-      if (!isCleaning) return
-      const now = clock.now()
-      const runs =
-        retentionMs === null
-          ? 0
-          : await all(() => store.runs.expire({ before: now - retentionMs, limit: BATCH }))
-      const blobs = await all(() => store.blobs.collect({ before: now - BLOBS_KEPT_MS, limit: BATCH }))
-      await all(() => store.messages.expire({ before: now - MESSAGES_REMEMBERED_MS, limit: BATCH }))
-      await store.idempotency.expire({ before: now - ANSWERS_KEPT_MS })
-      if (runs + blobs > 0) log.info({ runs, blobs }, `${runs} finished runs and ${blobs} blobs were removed`)
-    } catch (error) {
-      log.warn({ error }, 'the upkeep was interrupted; it goes on at its next turn')
-    }
+  async function turn(): Promise<void> {
+    await followDatabaseClock(store, clock)
+    if (!isCleaning) return
+    const now = clock.now()
+    const runs =
+      retentionMs === null
+        ? 0
+        : await all(() => store.runs.expire({ before: now - retentionMs, limit: BATCH }))
+    const blobs = await all(() => store.blobs.collect({ before: now - BLOBS_KEPT_MS, limit: BATCH }))
+    await all(() => store.messages.expire({ before: now - MESSAGES_REMEMBERED_MS, limit: BATCH }))
+    await store.idempotency.expire({ before: now - ANSWERS_KEPT_MS })
+    if (runs + blobs > 0) log.info({ runs, blobs }, `${runs} finished runs and ${blobs} blobs were removed`)
   }
 
-  function schedule(): void {
-    withdraw = clock.after(EVERY_MS, () => {
-      turn = tick().then(() => {
-        if (!isStopped()) schedule()
-      })
-    })
-  }
+  const turns = createTurns({
+    clock,
+    everyMs: EVERY_MS,
+    turn,
+    failed: (error) => log.warn({ error }, 'the upkeep was interrupted; it goes on at its next turn'),
+  })
 
   return {
     name: 'upkeep',
+    tick: turns.tick,
     async start() {
-      if (state !== 'new') return
-      state = 'running'
-      schedule()
+      isStopped = false
+      turns.start()
     },
     async stop() {
-      state = 'stopped'
-      withdraw()
-      await turn
+      isStopped = true
+      await turns.stop()
     },
-    tick,
   }
 }
 

@@ -61,7 +61,7 @@ export function memoryTasks(lane: {
   const queues = new Map<string, Queue>()
   const leases = new LinkedList<Held>()
   const halts = new Map<string, Halt>()
-  const lost = new Map<string, number>()
+  const lost = new Map<string, { readonly at: number }>()
   const reported = new Map<string, { readonly by: string; readonly at: number }>()
   /** Tasks that were asked for and not held: when, and whether they were reported since. */
   const missed = new Map<string, { readonly at: number; readonly isReported: boolean }>()
@@ -139,18 +139,9 @@ export function memoryTasks(lane: {
       halts.delete(runId)
       if (byRun.has(runId)) halts.set(runId, { ...halt, at: now })
     }
-    for (const [taskId, at] of lost) {
-      if (now - at < LOST_KEPT_MS) break
-      lost.delete(taskId)
-    }
-    for (const [taskId, { at }] of reported) {
-      if (now - at < REPORTED_KEPT_MS) break
-      reported.delete(taskId)
-    }
-    for (const [taskId, { at }] of missed) {
-      if (now - at < MISSED_KEPT_MS) break
-      missed.delete(taskId)
-    }
+    forgetBefore(lost, now - LOST_KEPT_MS)
+    forgetBefore(reported, now - REPORTED_KEPT_MS)
+    forgetBefore(missed, now - MISSED_KEPT_MS)
   }
 
   return {
@@ -254,7 +245,7 @@ export function memoryTasks(lane: {
       const gone: SignalEnvelope[] = []
       for (let entry = leases.first; entry !== null && entry.leaseEndsAt <= now; entry = leases.first) {
         forget(entry)
-        lost.set(entry.task.id, now)
+        lost.set(entry.task.id, { at: now })
         gone.push(outcome(entry.task, 'lost'))
       }
       signals.put(gone)
@@ -299,6 +290,14 @@ export function memoryTasks(lane: {
     },
 
     close: () => waiters.dismiss(),
+  }
+}
+
+/** What a map that keeps the order of its entries' times knows from this time or earlier. */
+function forgetBefore(known: Map<string, { readonly at: number }>, time: number): void {
+  for (const [taskId, { at }] of known) {
+    if (at > time) break
+    known.delete(taskId)
   }
 }
 
