@@ -1,12 +1,11 @@
 /** `weft send`, `weft runs send`, `weft messages …`: messages to a run, and by name and key to whoever waits for them. */
 import { Command } from 'commander'
 import { action, type CliContext, type Session } from './context.ts'
-import { CliError, EXIT } from './exit.ts'
-import { durationText, type Piece, plain, table } from './paint.ts'
+import { durationText, type Piece, plain } from './paint.ts'
 import { RUN_ARGUMENT, RUN_REFERENCES, sendToRun } from './run-command.ts'
 import { brief } from './sentences.ts'
 import { collect, type Message, type Page, type SentMessage } from './shapes.ts'
-import { readJson } from './values.ts'
+import { readJson, readLimit } from './values.ts'
 
 const NAME = 'the name that the wait node waits for'
 const BY_NAME =
@@ -131,37 +130,24 @@ async function list(
   session: Session,
   options: { message?: string; key?: string; limit: string },
 ): Promise<number> {
-  const most = Number(options.limit)
-  if (!Number.isInteger(most) || most < 1)
-    throw new CliError(EXIT.invalid, `--limit ${options.limit} is not a number above 0.`)
+  const most = readLimit(options.limit)
   const client = await session.client()
   const query = { name: options.message, key: options.key, limit: Math.min(most, 500) }
   const kept = await collect(
     (cursor) => client.call<Page<Message>>('GET', '/api/v1/messages', { query: { ...query, cursor } }),
     most,
   )
-  if (session.isJson) {
-    session.json(kept)
-    return 0
-  }
-  if (kept.length === 0) session.notice('No message is kept: each was taken, or none was sent.')
-  const now = session.context.clock.now()
-  session.lines(
-    table(
-      kept.map(({ id, name, key, data, createdAt, expiresAt }): Piece[] => [
-        { text: plain(id) },
-        { text: plain(name), colour: 'cyan' },
-        { text: key === null ? '' : `key ${plain(key)}` },
-        { text: `${durationText(now - createdAt)} ago`, colour: 'dim' },
-        { text: `${durationText(expiresAt - now)} left`, colour: 'dim' },
-        { text: plain(brief(data)), colour: 'dim' },
-      ]),
-      session.width,
-      session.paint,
-    ),
-  )
-  return 0
+  return session.list(kept, rowOf, 'No message is kept: each was taken, or none was sent.')
 }
+
+const rowOf = ({ id, name, key, data, createdAt, expiresAt }: Message, now: number): Piece[] => [
+  { text: plain(id) },
+  { text: plain(name), colour: 'cyan' },
+  { text: key === null ? '' : `key ${plain(key)}` },
+  { text: `${durationText(now - createdAt)} ago`, colour: 'dim' },
+  { text: `${durationText(expiresAt - now)} left`, colour: 'dim' },
+  { text: plain(brief(data)), colour: 'dim' },
+]
 
 async function get(session: Session, id: string): Promise<number> {
   const message = await (await session.client()).call<Message>('GET', pathOf(id))

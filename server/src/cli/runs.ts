@@ -6,7 +6,6 @@ import { bulkCommand } from './bulk.ts'
 import type { Client } from './client.ts'
 import { action, type CliContext, type Session } from './context.ts'
 import { shortId } from './draw.ts'
-import { CliError, EXIT } from './exit.ts'
 import { forkCommand } from './fork.ts'
 import { sendToRunCommand } from './messages.ts'
 import { durationText, type Piece, plain, table } from './paint.ts'
@@ -14,7 +13,7 @@ import { resolveRun } from './reference.ts'
 import { RUN_ARGUMENT, RUN_REFERENCES, sendToRun } from './run-command.ts'
 import { brief, eventLine } from './sentences.ts'
 import { collect, type Page, type RunDetail, type RunSummary, type RunWhy } from './shapes.ts'
-import { gather, readLabels } from './values.ts'
+import { gather, readLabels, readLimit } from './values.ts'
 import { watchRun } from './watch-run.ts'
 
 export function runsCommand(context: CliContext): Command {
@@ -136,9 +135,7 @@ interface ListOptions {
 }
 
 async function list(session: Session, options: ListOptions): Promise<number> {
-  const most = Number(options.limit)
-  if (!Number.isInteger(most) || most < 1)
-    throw new CliError(EXIT.invalid, `--limit ${options.limit} is not a number above 0.`)
+  const most = readLimit(options.limit)
   const client = await session.client()
   const label = Object.entries(readLabels(options.label)).map(([name, value]) => `${name}:${value}`)
   const fetchPage = (cursor: string | undefined) =>

@@ -36,6 +36,13 @@ export async function readJson(given: string, option: string, terminal: Terminal
   }
 }
 
+/** How many items a list shows at most. */
+export function readLimit(given: string): number {
+  const most = Number(given)
+  if (Number.isInteger(most) && most > 0) return most
+  throw new CliError(EXIT.invalid, `--limit ${given} is not a whole number above 0.`)
+}
+
 /** `name=value` pairs: what reads as JSON is that value, everything else is text. `a.b=1` makes `{ "a": { "b": 1 } }`. */
 export function readPairs(pairs: readonly string[], option: string): JsonObject {
   const result: JsonObject = {}
