@@ -38,32 +38,51 @@ export interface Listener {
 
 /** Gives the message to every open wait that it fits. Answers which runs have it now; none: it stays kept. */
 export async function announce(parts: CorrelationParts, message: MessageRow): Promise<readonly string[]> {
+  const { workspace, id } = message
+  const given = await offer(parts, message)
+  if (given === 'not_kept') return (await parts.store.messages.get({ workspace, id }))?.runs ?? []
+  return given.map(({ runId }) => runId)
+}
+
+interface Target {
+  readonly runId: string
+  readonly waitIds: readonly string[]
+}
+
+async function offer(parts: CorrelationParts, message: MessageRow): Promise<readonly Target[] | 'not_kept'> {
   const { messages } = parts.store
   const { workspace, id, offers } = message
   for (let look = 0; look < MOST_LOOKS; look++) {
     const waits = await messages.waits(message)
     const fits = conditionsOn(parts, message)
-    const to = new Map<string, string[]>()
+    const found = new Map<string, string[]>()
     for (const wait of waits) {
-      if (await fits(wait.match)) to.set(wait.runId, [...(to.get(wait.runId) ?? []), wait.waitId])
+      if (await fits(wait.match)) found.set(wait.runId, [...(found.get(wait.runId) ?? []), wait.waitId])
     }
-    if (to.size === 0) {
-      await messages.announced({ workspace, id, offers })
-      return []
-    }
-    const targets = [...to].map(([runId, waitIds]) => ({ runId, waitIds }))
-    const outcome = await messages.give({ workspace, id, to: targets })
-    if (outcome.kind === 'not_kept') return (await messages.get({ workspace, id }))?.runs ?? []
-    if (outcome.runs.length > 0) {
-      wake(parts, outcome.runs)
-      return outcome.runs
-    }
-    // All of them were deleted since, and their waits with them: another look finds others, or nobody.
+    if (found.size === 0) return (await messages.announced({ workspace, id, offers })) ? [] : 'not_kept'
+    const to = [...found].map(([runId, waitIds]): Target => ({ runId, waitIds }))
+    const given = await give(parts, message, to)
+    // Where all of them were deleted since, and their waits with them, another look finds others, or nobody.
+    if (given === 'not_kept' || given.length > 0) return given
   }
   return []
 }
 
-/** Gives each wait that has opened the oldest kept message that it takes. */
+async function give(
+  parts: CorrelationParts,
+  { workspace, id }: MessageRow,
+  to: readonly Target[],
+): Promise<readonly Target[] | 'not_kept'> {
+  const outcome = await parts.store.messages.give({ workspace, id, to })
+  if (outcome.kind === 'not_kept') return 'not_kept'
+  if (outcome.runs.length > 0) wake(parts, outcome.runs)
+  return to.filter(({ runId }) => outcome.runs.includes(runId))
+}
+
+/**
+ * Gives each wait that has opened the oldest kept message that it takes. One that nobody has held against the open waits
+ * yet is not for this wait alone: whoever waited when it was sent is to have it too.
+ */
 export async function listen(parts: CorrelationParts, listeners: readonly Listener[]): Promise<void> {
   for (const listener of listeners) await listenFor(parts, listener)
 }
@@ -76,11 +95,10 @@ async function listenFor(parts: CorrelationParts, listener: Listener): Promise<v
     const page = await messages.keptFor(after ? { ...wanted, after } : wanted)
     for (const message of page) {
       if (!(await conditionsOn(parts, message)(match))) continue
-      const { id } = message
-      const outcome = await messages.give({ workspace, id, to: [{ runId, waitIds: [waitId] }] })
-      if (outcome.kind === 'not_kept') continue
-      wake(parts, outcome.runs)
-      return
+      const given = message.isAnnounced
+        ? await give(parts, message, [{ runId, waitIds: [waitId] }])
+        : await offer(parts, message)
+      if (given !== 'not_kept' && given.some(({ waitIds }) => waitIds.includes(waitId))) return
     }
     if (page.length < PAGE) return
     after = page.at(-1)

@@ -96,13 +96,21 @@ export class Delivery {
   }
 
   #counted(message: MessageRecord, given: readonly Given[]): void {
-    const { occurrences, time } = this.#parts
+    const { tables, occurrences, time } = this.#parts
     const takers = given.filter(({ verdict }) => verdict.accepted)
     if (new Set(takers.map(({ offer }) => offer)).size > 1)
       throw new Violation(`R15: message ${message.id} was taken, and given to others later`)
     const runs = takers.map(({ runId }) => runId).sort()
     if (!isDeepStrictEqual([...message.runs].sort(), runs))
       throw new Violation(`R15: message ${message.id} is shown with ${message.runs}, and ${runs} took it`)
+    const letter = letterOf(message)
+    for (const waitId of message.missed) {
+      const match = tables.waits.get(waitId)?.match ?? null
+      if (match === null || passes(match, letter.data.v))
+        throw new Violation(
+          `message ${message.id} went to others, past wait ${waitId} that was open when it came`,
+        )
+    }
     if (takers.length > 1) occurrences.add('message to several runs')
     occurrences.add('message refused', given.length - takers.length)
     if (takers.length === 0 && message.expiresAt <= time.now) occurrences.add('message expired')

@@ -16,6 +16,8 @@ export interface MessageRow {
   readonly runs: readonly string[]
   /** How often it was given; tells a look at the waits of today from an earlier one. */
   readonly offers: number
+  /** Since it was given last, or sent, it was held against the open waits, and none fitted: it is for the next that opens. */
+  readonly isAnnounced: boolean
 }
 
 /** A wait for a message that is open. */
@@ -34,7 +36,7 @@ export type GiveOutcome =
 /** Both sides write, commit, then look: whoever comes second sees the other (correlation.ts). */
 export interface MessageStore {
   /** Keeps it for whoever waits; a second one of its id changes nothing. */
-  keep(message: Omit<MessageRow, 'runs' | 'offers'>): Promise<{
+  keep(message: Omit<MessageRow, 'runs' | 'offers' | 'isAnnounced'>): Promise<{
     readonly kind: 'kept' | 'exists'
     readonly message: MessageRow
   }>
@@ -46,8 +48,11 @@ export interface MessageStore {
     id: string
     to: readonly { readonly runId: string; readonly waitIds: readonly string[] }[]
   }): Promise<GiveOutcome>
-  /** Nobody waited for the message when it had been given `offers` times: who opens a wait from here on finds it. */
-  announced(request: { workspace: string; id: string; offers: number }): Promise<void>
+  /**
+   * Nobody waited for the message when it had been given `offers` times: who opens a wait from here on finds it. `false`
+   * when it was given or deleted meanwhile.
+   */
+  announced(request: { workspace: string; id: string; offers: number }): Promise<boolean>
   /** Kept messages that were not held against the open waits although they are older than `before`. */
   unannounced(request: { before: number; limit: number }): Promise<MessageRow[]>
   /** Kept messages that fit a wait by name and key, the oldest first, those behind `after`. */

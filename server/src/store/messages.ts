@@ -19,7 +19,8 @@ import { sql } from './drizzle.ts'
 import type { MessageRow, MessageStore, OpenWait } from './message-store.ts'
 import { columnText } from './stored-text.ts'
 
-const COLUMNS = 'workspace, id, name, correlation_key, data, actor, created_at, expires_at, runs, offers'
+const COLUMNS =
+  'workspace, id, name, correlation_key, data, actor, created_at, expires_at, runs, offers, announced'
 
 const KEEP = `
 with kept as (
@@ -102,13 +103,15 @@ interface Found {
   readonly expires_at: number
   readonly runs: string[]
   readonly offers: number
+  readonly announced: boolean
 }
 
-const messageOf = ({ correlation_key, created_at, expires_at, ...row }: Found): MessageRow => ({
+const messageOf = ({ correlation_key, created_at, expires_at, announced, ...row }: Found): MessageRow => ({
   ...row,
   correlationKey: correlation_key,
   createdAt: created_at,
   expiresAt: expires_at,
+  isAnnounced: announced,
 })
 
 export function openMessages({ pool, tables }: Database, clock: Clock): MessageStore {
@@ -133,7 +136,8 @@ export function openMessages({ pool, tables }: Database, clock: Clock): MessageS
       const more = [createdAt, expiresAt, textArray(blobHashes(data, text))]
       for (;;) {
         const { rowCount } = await pool.query({ text: KEEP, values: [...values, ...more] })
-        if (rowCount === 1) return { kind: 'kept', message: { ...message, id, runs: [], offers: 0 } }
+        if (rowCount === 1)
+          return { kind: 'kept', message: { ...message, id, runs: [], offers: 0, isAnnounced: false } }
         // Unless it was deleted this very moment.
         const found = await get({ workspace, id })
         if (found) return { kind: 'exists', message: found }
@@ -151,7 +155,7 @@ export function openMessages({ pool, tables }: Database, clock: Clock): MessageS
     give: ({ workspace, id, to }) =>
       tables.transaction(async (transaction) => {
         const now = clock.now()
-        const found = await transaction.execute<Omit<Found, 'data'> & { uid: string }>(sql`
+        const found = await transaction.execute<Omit<Found, 'data' | 'announced'> & { uid: string }>(sql`
           select uid, name, correlation_key, actor, offers, created_at, expires_at from messages
           where workspace = ${workspace} and id = ${columnText(id)} and runs = '{}' and expires_at > ${now}
           for update`)
@@ -202,10 +206,11 @@ export function openMessages({ pool, tables }: Database, clock: Clock): MessageS
       }),
 
     async announced({ workspace, id, offers }) {
-      await pool.query(
+      const { rowCount } = await pool.query(
         `update messages set announced = true where workspace = $1 and id = $2 and offers = $3 and runs = '{}'`,
         [workspace, columnText(id), offers],
       )
+      return rowCount === 1
     },
 
     unannounced: ({ before, limit }) => read(UNANNOUNCED, [before, clock.now(), limit]),

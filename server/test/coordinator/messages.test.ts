@@ -170,6 +170,27 @@ describe('a sender and a wait at the same time', () => {
     await w.event(runId, 'run.completed')
   })
 
+  test('a wait that looks before the sender does leaves nobody out who waited too', async () => {
+    const w = await world()
+    const first = await waiting(w)
+    const { messages } = w.store
+    const { keptFor } = messages
+    const looking = gate()
+    const release = gate()
+    messages.keptFor = async (request) => {
+      looking.open()
+      await release.passed
+      return keptFor(request)
+    }
+    const second = await w.begin(waitsFor())
+    await looking.passed
+    const message = await keep(w, { id: 'm1' })
+    release.open()
+    for (const runId of [first, second]) await w.event(runId, 'run.completed')
+    expect([await taken(w, first), await taken(w, second)]).toEqual([['m1'], ['m1']])
+    expect(new Set(await announced(w, message))).toEqual(new Set([first, second]))
+  })
+
   test('both are committed before either looks: it goes once, whoever is first', async () => {
     const w = await world()
     const { messages } = w.store

@@ -16,7 +16,7 @@ import {
 
 const HOUR_MS = 3_600_000
 
-type Message = Omit<MessageRow, 'runs' | 'offers'>
+type Message = Omit<MessageRow, 'runs' | 'offers' | 'isAnnounced'>
 
 function newMessage(changes: Partial<Message> = {}): Message {
   const at = Date.now()
@@ -71,7 +71,7 @@ export function messageCases(opened: Opened): void {
       const message = newMessage({ correlationKey: 'A-17' })
       expect(await store.messages.keep(message)).toEqual({
         kind: 'kept',
-        message: { ...message, runs: [], offers: 0 },
+        message: { ...message, runs: [], offers: 0, isAnnounced: false },
       })
       const again = await store.messages.keep({ ...message, data: 'other' })
       expect(again).toMatchObject({ kind: 'exists', message: { data: { amount: 12 }, runs: [] } })
@@ -177,14 +177,20 @@ export function messageCases(opened: Opened): void {
         await refuse(session, runs[0], message)
         expect(await forgotten()).toEqual([])
         await refuse(session, runs[1], message)
-        expect(await forgotten()).toMatchObject([{ runs: [], offers: 1 }])
+        expect(await forgotten()).toMatchObject([{ runs: [], offers: 1, isAnnounced: false }])
         // A look that was made before it was given says nothing about the waits of now.
-        await store.messages.announced({ workspace: 'default', id: message.id, offers: 0 })
+        const announced = (offers: number) =>
+          store.messages.announced({ workspace: 'default', id: message.id, offers })
+        expect(await announced(0)).toBe(false)
         expect(await forgotten()).toHaveLength(1)
-        await store.messages.announced({ workspace: 'default', id: message.id, offers: 1 })
+        expect(await announced(1)).toBe(true)
         expect(await forgotten()).toEqual([])
+        expect(await store.messages.get({ workspace: 'default', id: message.id })).toMatchObject({
+          isAnnounced: true,
+        })
         const again = await store.messages.give({ workspace: 'default', id: message.id, to: to(runs[0]) })
         expect(again).toEqual({ kind: 'given', runs: [runs[0].id] })
+        expect(await announced(2)).toBe(false)
       })
     })
 

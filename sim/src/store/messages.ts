@@ -9,8 +9,9 @@ import { partitionOf } from '../../../server/src/transport/transport.ts'
 import { shown } from './append.ts'
 import { keyOf, least, type MessageRecord, parse, refer, type Tables, type WaitRecord } from './tables.ts'
 
-const rowOf = ({ announced: _, ...row }: MessageRecord): MessageRow => ({
+const rowOf = ({ announced, witnesses: _, missed: __, ...row }: MessageRecord): MessageRow => ({
   ...row,
+  isAnnounced: announced,
   data: parse(row.data),
   runs: [...row.runs],
 })
@@ -36,6 +37,16 @@ export function openMessages(tables: Tables, clock: Pick<Clock, 'now'>): Message
       .filter((wait) => wait.closedAt === null)
       .sort((a, b) => a.openedAt - b.openedAt || (a.id < b.id ? -1 : 1))
 
+  /** Open ones that name and key fit. */
+  const waitsFor = ({
+    workspace,
+    name,
+    correlationKey,
+  }: Parameters<MessageStore['waits']>[0]): WaitRecord[] =>
+    openWaits().filter(
+      (wait) => wait.workspace === workspace && wait.name === shown(name) && keyFits(wait, correlationKey),
+    )
+
   function remove(message: MessageRecord): void {
     tables.messages.delete(keyOf(message.workspace, message.id))
     tables.blobRefs.delete(holderOf(message))
@@ -47,7 +58,7 @@ export function openMessages(tables: Tables, clock: Pick<Clock, 'now'>): Message
       if (known) return { kind: 'exists', message: rowOf(known) }
       const data = JSON.stringify(message.data)
       const id = shown(message.id)
-      const record = {
+      const record: MessageRecord = {
         ...message,
         id,
         name: shown(message.name),
@@ -55,17 +66,16 @@ export function openMessages(tables: Tables, clock: Pick<Clock, 'now'>): Message
         runs: [],
         offers: 0,
         announced: false,
+        witnesses: waitsFor(message).map((wait) => wait.id),
+        missed: [],
       }
       tables.messages.set(keyOf(message.workspace, id), record)
       refer(tables, holderOf(record), message.workspace, blobHashes(message.data, data))
       return { kind: 'kept', message: rowOf(record) }
     },
 
-    async waits({ workspace, name, correlationKey }) {
-      return openWaits()
-        .filter((wait) => wait.workspace === workspace && wait.name === shown(name))
-        .filter((wait) => keyFits(wait, correlationKey))
-        .map(({ id, runId, match }) => ({ waitId: id, runId, match }))
+    async waits(request) {
+      return waitsFor(request).map(({ id, runId, match }) => ({ waitId: id, runId, match }))
     },
 
     async give({ workspace, id, to }) {
@@ -93,13 +103,21 @@ export function openMessages(tables: Tables, clock: Pick<Clock, 'now'>): Message
         run.wakeAt = least(run.wakeAt, now)
       }
       const runs = targets.map(({ runId }) => runId)
+      if (runs.length > 0 && message.offers === 0) {
+        const given = targets.flatMap(({ waitIds }) => waitIds)
+        message.missed = message.witnesses.filter(
+          (waitId) => tables.waits.get(waitId)?.closedAt === null && !given.includes(waitId),
+        )
+      }
       if (runs.length > 0) Object.assign(message, { runs, offers: message.offers + 1, announced: true })
       return { kind: 'given', runs }
     },
 
     async announced({ workspace, id, offers }) {
       const message = find({ workspace, id })
-      if (message?.offers === offers && message.runs.length === 0) message.announced = true
+      if (message?.offers !== offers || message.runs.length > 0) return false
+      message.announced = true
+      return true
     },
 
     async unannounced({ before, limit }) {

@@ -103,6 +103,10 @@ export interface MessageRecord {
   runs: readonly string[]
   offers: number
   announced: boolean
+  /** Open waits that name and key fitted when it was kept. */
+  readonly witnesses: readonly string[]
+  /** Those of them that were still open when it was given for the first time, and did not get it. */
+  missed: readonly string[]
 }
 
 export type ApprovalRecord = { -readonly [Field in keyof ApprovalRow]: ApprovalRow[Field] }
