@@ -1,15 +1,7 @@
-/**
- * `npm run bench -- [--modes embedded,postgres-redis,split,peers] [--workloads submit,chain3,…] [--peers dbos,…]
- *  [--rounds 3] [--json FILE] [--chart FILE] [--quick]`
- *
- * Measures how fast Weft is and says beside each figure what it must be; in the mode `peers`, beside those of others on
- * the same servers. Exits with 1 when something that must be true was not (a step missing in the log, an accepted run
- * lost, a database that is not durable), with 3 when a figure is below its floor, with 2 when it was asked for something
- * that does not exist.
- */
+/** `npm run bench`: how fast Weft is and, beside each figure, what it must be; on request, how fast others are. */
 import { writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
-import { parseArgs } from 'node:util'
+import { print, refuse, tool, whole } from '../server/test/tool.ts'
 import { chartOf } from './chart.ts'
 import { type Comparison, comparePeers, PEER_NAMES } from './compare.ts'
 import { type DatabaseSettings, durableSettings } from './database.ts'
@@ -24,13 +16,6 @@ import type { Bench } from './workloads/workload.ts'
 /** In one process as it comes, on given servers, a process per role on given servers, and beside others. */
 const MODES = ['embedded', 'postgres-redis', 'split', 'peers'] as const
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
-
-function refuse(sentence: string): never {
-  process.stderr.write(`${sentence}\n`)
-  process.exit(2)
-}
-
 /** The names of a list as given, each known. */
 function namesOf<Name extends string>(what: string, given: string, known: readonly Name[]): Name[] {
   return given
@@ -42,36 +27,47 @@ function namesOf<Name extends string>(what: string, given: string, known: readon
     )
 }
 
-// Ended early, it ends and removes what it started (see weft-process.ts).
-process.once('SIGINT', () => process.exit(130))
-process.once('SIGTERM', () => process.exit(143))
+interface Options {
+  readonly modes?: readonly (typeof MODES)[number][]
+  readonly workloads?: readonly string[]
+  readonly peers?: readonly (typeof PEER_NAMES)[number][]
+  readonly rounds: number
+  readonly json?: string
+  readonly chart?: string
+  readonly quick?: true
+}
 
-const { values } = parseArgs({
-  options: {
-    modes: { type: 'string', default: 'embedded' },
-    workloads: { type: 'string' },
-    peers: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    json: { type: 'string' },
-    chart: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-  },
-})
+const WORKLOAD_NAMES = WORKLOADS.map(({ name }) => name)
+const options = tool(
+  'bench',
+  'Measures how fast Weft is and says beside each figure what it must be; in the mode `peers`, beside others on the same servers. Exit code 1 when something that must be true was not (a step missing in the log, an accepted run lost, a database that is not durable), 3 when a figure is below its floor.',
+  [
+    '--modes embedded --workloads chain3,idle3',
+    '--modes embedded,postgres-redis,split --json bench.json',
+    '--modes peers --chart bench.svg',
+    '--quick',
+  ],
+)
+  .option('--modes <names>', `${MODES.join(', ')}; the first unless given`, (text) =>
+    namesOf('mode', text, MODES),
+  )
+  .option('--workloads <names>', `all, or of ${WORKLOAD_NAMES.join(', ')}`, (text) =>
+    namesOf('workload', text, WORKLOAD_NAMES),
+  )
+  .option('--peers <names>', `all, or of ${PEER_NAMES.join(', ')}`, (text) =>
+    namesOf('peer', text, PEER_NAMES),
+  )
+  .option('--rounds <count>', 'of the peers', whole(1, 99), 3)
+  .option('--json <file>', 'writes the figures there')
+  .option('--chart <file>', 'draws the peers there')
+  .option('--quick', 'small numbers, for a first look')
+  .parse()
+  .opts<Options>()
 
-const modes = namesOf('mode', values.modes, MODES)
-const workloads = values.workloads
-  ? namesOf(
-      'workload',
-      values.workloads,
-      WORKLOADS.map(({ name }) => name),
-    ).map((name) => WORKLOADS.find((workload) => workload.name === name)!)
-  : WORKLOADS
-const peers = values.peers ? namesOf('peer', values.peers, PEER_NAMES) : PEER_NAMES
-const rounds = /^[1-9]\d?$/.test(values.rounds)
-  ? Number(values.rounds)
-  : refuse(`--rounds ${values.rounds}: not a number from 1 to 99.`)
+const { modes = [MODES[0]], rounds, quick = false, peers = PEER_NAMES } = options
+const workloads = WORKLOADS.filter(({ name }) => options.workloads?.includes(name) ?? true)
 for (const option of ['peers', 'chart'] as const) {
-  if (values[option] !== undefined && !modes.includes('peers'))
+  if (options[option] !== undefined && !modes.includes('peers'))
     refuse(`--${option} is for the mode \`peers\`: add --modes peers.`)
 }
 
@@ -80,12 +76,12 @@ print(
   `${machine.cpu}, ${machine.cores} cores, ${machine.system}; load average ${machine.loadAverage.join(' ')}`,
 )
 const say = (text: string): void => print(`    ${text}`)
-const bench = embeddedBench({ quick: values.quick, say })
+const bench = embeddedBench({ quick, say })
 const settings = await settingsOf(bench)
 print(
   `PostgreSQL ${settings.server_version}: fsync ${settings.fsync}, synchronous_commit ${settings.synchronous_commit}, full_page_writes ${settings.full_page_writes}`,
 )
-if (values.quick) print('--quick: small numbers, for a first look; these figures are no measure')
+if (quick) print('--quick: small numbers, for a first look; these figures are no measure')
 
 const measured: Record<string, ModeFigures> = {}
 const failures: string[] = []
@@ -94,7 +90,6 @@ const versions = versionsOf(settings.server_version)
 for (const mode of modes) {
   if (mode === 'peers') {
     print(`peers … (load ${(loadavg()[0] ?? 0).toFixed(2)})`)
-    const quick = values.quick
     comparison = await comparePeers({ peers, rounds: quick ? 1 : rounds, quick, versions, say })
     print(`\n${comparisonTable(comparison)}`)
     failures.push(...Object.entries(comparison.skipped).map(([name, reason]) => `peer ${name}: ${reason}`))
@@ -107,29 +102,29 @@ for (const mode of modes) {
 for (const failure of failures) print(`FAILED  ${failure}`)
 
 const date = new Date().toISOString().slice(0, 10)
-if (values.json !== undefined) {
+if (options.json !== undefined) {
   const contenders = Object.entries(comparison?.contenders ?? {})
   const document = {
     date,
     machine: { ...machine, loadAverageAfter: loadavg().map((load) => Number(load.toFixed(2))) },
     versions,
-    settings: { ...settings, quick: values.quick },
+    settings: { ...settings, quick },
     modes: measured,
     peers: Object.fromEntries(contenders.map(([name, { figures }]) => [name, figures])),
     ...(comparison === null ? {} : { comparison }),
   }
-  writeFileSync(values.json, `${JSON.stringify(document, null, 2)}\n`)
+  writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`)
 }
-if (values.chart !== undefined && comparison !== null)
-  writeFileSync(values.chart, chartOf({ date, machine, postgres: settings.server_version, comparison }))
+if (options.chart !== undefined && comparison !== null)
+  writeFileSync(options.chart, chartOf({ date, machine, postgres: settings.server_version, comparison }))
 const missed = Object.entries(measured).flatMap(([mode, figures]) => missedFloors(mode, figures))
-process.exit(failures.length > 0 ? 1 : missed.length > 0 && !values.quick ? 3 : 0)
+process.exit(failures.length > 0 ? 1 : missed.length > 0 && !quick ? 3 : 0)
 
 async function measureGiven(mode: GivenMode): Promise<ModeFigures> {
   const servers = await startServers()
   try {
     print(`${mode}: Redis ${servers.redis?.version}, ${servers.redis?.settings}`)
-    return await measureMode(givenBench(mode, servers, { quick: values.quick, say }))
+    return await measureMode(givenBench(mode, servers, { quick, say }))
   } finally {
     await servers.stop()
   }

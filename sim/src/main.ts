@@ -1,57 +1,49 @@
-/**
- * `npm run sim -- [--worlds N] [--seed S] [--minutes M] [--trace]`: plays worlds from this seed on and says what did not
- * hold, with the command that plays that world again. Exits with 1 when it found anything.
- *
- * `--mutants [--only NAME]` breaks the product on purpose, one rule at a time, and exits with 1 when a breach is not found.
- */
-import { randomInt } from 'node:crypto'
-import { parseArgs } from 'node:util'
+/** `npm run sim`: plays worlds and says what did not hold, with the command that plays that world again. */
+import { minutes, print, randomSeed, tool, whole } from '../../server/test/tool.ts'
 import { playWorlds, replayCommand, summaryOf } from './campaign.ts'
 import { huntMutants } from './mutants.ts'
 import { playWorld } from './world.ts'
 
 const DEFAULT_WORLDS = 1_000
-/** So many findings say enough. */
-const MAX_FINDINGS = 10
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
-
-const { values } = parseArgs({
-  options: {
-    worlds: { type: 'string' },
-    seed: { type: 'string' },
-    minutes: { type: 'string' },
-    trace: { type: 'boolean', default: false },
-    mutants: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    findings: { type: 'string' },
-  },
-})
-
-function numberOf(name: 'worlds' | 'seed' | 'minutes' | 'findings'): number | undefined {
-  const text = values[name]
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (Number.isFinite(value) && value >= 0) return value
-  process.stderr.write(`--${name} must be a number, and \`${text}\` is none.\n`)
-  process.exit(2)
+interface Options {
+  readonly worlds?: number
+  readonly seed?: number
+  readonly minutes?: number
+  readonly trace?: true
+  readonly findings: number
+  readonly mutants?: true
+  readonly only?: string
 }
 
-const minutes = numberOf('minutes')
-const worlds = numberOf('worlds') ?? (minutes === undefined ? DEFAULT_WORLDS : Number.POSITIVE_INFINITY)
-const firstSeed = numberOf('seed') ?? randomInt(2 ** 31)
-const maxFindings = numberOf('findings') ?? MAX_FINDINGS
+const options = tool(
+  'sim',
+  'Plays random worlds of clients, processes and faults on the real coordinator and worker, with a clock, a network and a database of its own, and says what did not hold. Exit code 1 when anything did not.',
+  ['--worlds 20000', '--minutes 30', '--seed 17 --worlds 1 --trace', '--mutants --worlds 1000'],
+)
+  .option('--worlds <count>', `how many; ${DEFAULT_WORLDS} unless minutes are given`, whole(1))
+  .option('--seed <seed>', 'of the first world; the next ones follow. Random unless given', whole(0))
+  .option('--minutes <count>', 'for so long', minutes)
+  .option('--trace', 'plays one world and prints every step of it')
+  .option('--findings <count>', 'so many say enough', whole(1), 10)
+  .option('--mutants', 'breaks the product, one rule at a time: each breach must be found')
+  .option('--only <name>', 'this mutant alone')
+  .parse()
+  .opts<Options>()
 
-if (values.mutants) {
+const worlds = options.worlds ?? (options.minutes === undefined ? DEFAULT_WORLDS : Number.POSITIVE_INFINITY)
+const firstSeed = options.seed ?? randomSeed()
+
+if (options.mutants) {
   const missed = await huntMutants({
     worlds,
-    firstSeed: numberOf('seed') ?? 1,
-    only: values.only,
+    firstSeed: options.seed ?? 1,
+    only: options.only,
     report: print,
   })
   process.exit(missed === 0 ? 0 : 1)
 }
-if (values.trace) await trace(firstSeed)
+if (options.trace) await trace(firstSeed)
 await play()
 
 async function trace(seed: number): Promise<never> {
@@ -71,8 +63,8 @@ async function play(): Promise<never> {
     firstSeed,
     goesOn: (soFar) =>
       soFar.worlds < worlds &&
-      soFar.findings.length < maxFindings &&
-      (minutes === undefined || passedMs() < minutes * 60_000),
+      soFar.findings.length < options.findings &&
+      (options.minutes === undefined || passedMs() < options.minutes * 60_000),
     found: ({ seed, violation }) => print(`\nseed ${seed}: ${violation.message}\n  ${replayCommand(seed)}\n`),
   })
   print(summaryOf(tally, passedMs() / 1000))

@@ -1,17 +1,7 @@
-/**
- * `npm run chaos -- [--kills K] [--minutes N] [--seed S] [--runs R] [--json FILE]`: 50 kills, or as many as fit.
- *
- * With `--minutes` alone it kills until the time is over.
- *
- * `npm run chaos -- --split [--minutes N] [--rate R] [--seed S] [--json FILE]`: the same judgement over a deployment of
- * seven processes, a PostgreSQL and a Redis, at R runs a second, with seven kinds of faults; each as often as there are
- * minutes (10).
- *
- * Exits with 1 when any check failed.
- */
+/** `npm run chaos`: kills, and with `--split` more kinds of faults, while work goes on; then everything is counted. */
 import { writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { findRedis } from '../servers/programs.ts'
+import { minutes, print, randomSeed, refuse, tool, whole } from '../tool.ts'
 import { type ChaosReport, runChaos } from './chaos.ts'
 import { summaryOf as splitSummaryOf } from './split/summary.ts'
 import { runSplitTrial } from './split/trial.ts'
@@ -20,65 +10,51 @@ const DEFAULT_KILLS = 50
 const DEFAULT_RUNS = 60
 const DEFAULT_SPLIT = { minutes: 10, rate: 200 }
 
-// Ended early, it ends and removes what it started (see weft-process.ts).
-process.once('SIGINT', () => process.exit(130))
-process.once('SIGTERM', () => process.exit(143))
-
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string' },
-    minutes: { type: 'string' },
-    seed: { type: 'string' },
-    runs: { type: 'string' },
-    rate: { type: 'string' },
-    split: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  },
-})
-
-type Figure = 'kills' | 'minutes' | 'seed' | 'runs' | 'rate'
-
-function refuse(sentence: string): never {
-  process.stderr.write(`${sentence}\n`)
-  process.exit(2)
+interface Options {
+  readonly kills?: number
+  readonly minutes?: number
+  readonly seed?: number
+  readonly runs?: number
+  readonly rate?: number
+  readonly split?: true
+  readonly json?: string
 }
 
-function numberOf(name: Figure): number | undefined {
-  const text = values[name]
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (text.trim() !== '' && Number.isFinite(value) && value >= 0) return value
-  return refuse(`--${name} must be a number from 0 on, and \`${text}\` is none.`)
-}
-
-function positiveOf(name: Figure, otherwise: number): number {
-  const value = numberOf(name) ?? otherwise
-  return value > 0 ? value : refuse(`--${name} must be more than 0.`)
-}
+const options = tool(
+  'chaos',
+  'Kills Weft, and its PostgreSQL with it every other time, while runs are submitted, decided and cancelled, and holds what was answered, called and stored against each other. Exit code 1 when anything does not fit.',
+  ['--kills 50', '--minutes 10 --seed 7', '--split --minutes 10 --rate 200 --json chaos.json'],
+)
+  .option('--kills <count>', `how many; ${DEFAULT_KILLS}, or as many as fit into --minutes`, whole(1))
+  .option('--minutes <count>', 'for so long; with --split, each fault as often', minutes)
+  .option('--seed <seed>', 'repeats a trial; random unless given', whole(0))
+  .option('--runs <count>', `unfinished at a time, without --split; ${DEFAULT_RUNS}`, whole(1))
+  .option('--split', 'seven processes, a PostgreSQL and a Redis, with seven kinds of faults')
+  .option('--rate <perSecond>', `submits, with --split; ${DEFAULT_SPLIT.rate}`, whole(1))
+  .option('--json <file>', 'writes the report there')
+  .parse()
+  .opts<Options>()
+const { seed = randomSeed() } = options
 
 /** Options of the other trial are a misunderstanding. */
-function refuseOf(trial: string, names: readonly Figure[]): void {
+function refuseOf(trial: string, names: readonly ('kills' | 'runs' | 'rate')[]): void {
   for (const name of names)
-    if (values[name] !== undefined) refuse(`--${name} has no meaning ${trial} --split.`)
+    if (options[name] !== undefined) refuse(`--${name} has no meaning ${trial} --split.`)
 }
 
-const seed = numberOf('seed') ?? Math.floor(Math.random() * 2 ** 31)
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
-
 print(`seed ${seed} (repeat with --seed ${seed})`)
-const { report, summary } = values.split ? await splitTrial() : await singleTrial()
+const { report, summary } = options.split ? await splitTrial() : await singleTrial()
 print(summary)
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
+if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
 process.exit(report.problems.length === 0 ? 0 : 1)
 
 async function singleTrial() {
   refuseOf('without', ['rate'])
-  const minutes = numberOf('minutes')
   const report = await runChaos({
     seed,
-    kills: numberOf('kills') ?? (minutes === undefined ? DEFAULT_KILLS : null),
-    limitMs: minutes === undefined ? null : minutes * 60_000,
-    runsAtOnce: numberOf('runs') ?? DEFAULT_RUNS,
+    kills: options.kills ?? (options.minutes === undefined ? DEFAULT_KILLS : null),
+    limitMs: options.minutes === undefined ? null : options.minutes * 60_000,
+    runsAtOnce: options.runs ?? DEFAULT_RUNS,
     report: print,
   })
   return { report, summary: summaryOf(report) }
@@ -89,8 +65,8 @@ async function splitTrial() {
   if (findRedis() === null) refuse('--split needs a Redis, and this machine has none: install redis-server.')
   const report = await runSplitTrial({
     seed,
-    minutes: positiveOf('minutes', DEFAULT_SPLIT.minutes),
-    rate: positiveOf('rate', DEFAULT_SPLIT.rate),
+    minutes: options.minutes ?? DEFAULT_SPLIT.minutes,
+    rate: options.rate ?? DEFAULT_SPLIT.rate,
     report: print,
   })
   return { report, summary: splitSummaryOf(report) }

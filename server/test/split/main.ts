@@ -1,45 +1,44 @@
 /**
- * `npm run rolling -- [--rate R] [--apis A] [--coordinators C] [--workers W] [--json FILE]`: restarts every process of a
- * deployment, one by one, at R submits a second. Exits with 1 when any accepted run is lost or does not complete, when a
- * client saw anything but a broken connection, or when a process did not end with 0.
+ * `npm run rolling`: restarts every process of a deployment, one by one, under load.
  *
  * On a PostgreSQL and a Redis of its own, or on those that WEFT_TEST_DATABASE_URL (an empty database) and
  * WEFT_TEST_REDIS_URL name.
  */
 import { writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/clock.ts'
 import { startEmbeddedPostgres } from '../../src/store/embedded.ts'
 import { RedisServer } from '../servers/redis.ts'
+import { print, tool, whole } from '../tool.ts'
 import { newDataDirectory, removeDataDirectory } from '../weft-process.ts'
 import { Deployment } from './deployment.ts'
 import { Service } from './load.ts'
 import { type RollingReport, rollingRestart } from './rolling.ts'
 
-// Ended early, it ends and removes what it started (see role-process.ts).
-process.once('SIGINT', () => process.exit(130))
-process.once('SIGTERM', () => process.exit(143))
-
-const { values } = parseArgs({
-  options: {
-    rate: { type: 'string', default: '200' },
-    apis: { type: 'string', default: '2' },
-    coordinators: { type: 'string', default: '2' },
-    workers: { type: 'string', default: '2' },
-    json: { type: 'string' },
-  },
-})
-
-function numberOf(name: 'rate' | 'apis' | 'coordinators' | 'workers'): number {
-  const value = Number(values[name])
-  if (Number.isInteger(value) && value >= 1 && value <= 10_000) return value
-  process.stderr.write(`--${name} must be a whole number from 1, and \`${values[name]}\` is none.\n`)
-  process.exit(2)
+interface Options {
+  readonly rate: number
+  readonly apis: number
+  readonly coordinators: number
+  readonly workers: number
+  readonly json?: string
 }
 
-const shape = { apis: numberOf('apis'), coordinators: numberOf('coordinators'), workers: numberOf('workers') }
-const perSecond = numberOf('rate')
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
+const MOST_OF_A_ROLE = 16
+const {
+  rate: perSecond,
+  json,
+  ...shape
+} = tool(
+  'rolling',
+  'Restarts every process of a deployment, one by one, at a steady rate of submits. Exit code 1 when an accepted run is lost or does not complete, when a client sees anything but a broken connection, or when a process does not end with 0.',
+  ['--rate 200', '--apis 2 --coordinators 3 --workers 4 --json rolling.json'],
+)
+  .option('--rate <perSecond>', 'submits', whole(1, 10_000), 200)
+  .option('--apis <count>', 'processes of this role', whole(1, MOST_OF_A_ROLE), 2)
+  .option('--coordinators <count>', 'processes of this role', whole(1, MOST_OF_A_ROLE), 2)
+  .option('--workers <count>', 'processes of this role', whole(1, MOST_OF_A_ROLE), 2)
+  .option('--json <file>', 'writes the report there')
+  .parse()
+  .opts<Options>()
 
 const dataDirectory = newDataDirectory('rolling-postgres')
 const givenDatabase = process.env.WEFT_TEST_DATABASE_URL
@@ -59,7 +58,7 @@ try {
   print(`${deployment.members.length} processes are ready; ${perSecond} submits a second from here on`)
   const report = await rollingRestart(deployment, service, { perSecond, databaseUrl, report: print })
   print(summaryOf(report))
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
   process.exitCode = report.problems.length === 0 ? 0 : 1
 } finally {
   await deployment?.end()

@@ -1,53 +1,46 @@
-/**
- * `npm run chaos:live -- [--runs N] [--clients N] [--restarts N] [--seed S] [--split] [--json FILE]`: clients of the live
- * streams, cut at random and by restarts; with `--split` of an API that is a process of its own. Exits with 1 when a client's list is not the log.
- */
+/** `npm run chaos:live`: clients of the live streams, cut at random and by restarts, have every event once and in order. */
 import { writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { systemClock } from '../../../src/clock.ts'
 import { startEmbeddedPostgres } from '../../../src/store/embedded.ts'
 import { findRedis } from '../../servers/programs.ts'
 import { RedisServer } from '../../servers/redis.ts'
+import { print, randomSeed, refuse, tool, whole } from '../../tool.ts'
 import { newDataDirectory, removeDataDirectory } from '../../weft-process.ts'
 import { runLiveTrial } from './trial.ts'
 
-// Ended early, it ends and removes what it started (see weft-process.ts).
-process.once('SIGINT', () => process.exit(130))
-process.once('SIGTERM', () => process.exit(143))
-
-const { values } = parseArgs({
-  options: {
-    runs: { type: 'string', default: '1000' },
-    clients: { type: 'string', default: '200' },
-    restarts: { type: 'string', default: '20' },
-    seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
-    split: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  },
-})
-
-const LEAST = { runs: 1, clients: 2, restarts: 0, seed: 0 } as const
-
-function numberOf(name: keyof typeof LEAST): number {
-  const value = Number(values[name])
-  if (Number.isSafeInteger(value) && value >= LEAST[name]) return value
-  process.stderr.write(
-    `--${name} must be a whole number from ${LEAST[name]} on, and \`${values[name]}\` is none.\n`,
-  )
-  process.exit(2)
+interface Options {
+  readonly runs: number
+  readonly clients: number
+  readonly restarts: number
+  readonly seed?: number
+  readonly split?: true
+  readonly json?: string
 }
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
-const options = {
-  seed: numberOf('seed'),
-  runs: numberOf('runs'),
-  clients: numberOf('clients'),
-  restarts: numberOf('restarts'),
-}
-print(`seed ${options.seed} (repeat with --seed ${options.seed})`)
-const grounds = values.split ? await splitGrounds() : null
+const {
+  split,
+  json,
+  seed = randomSeed(),
+  ...size
+} = tool(
+  'chaos:live',
+  'Clients follow runs over a proxy that cuts them at random, some cuts with a restart of the server. Exit code 1 when the events that a client put together are not those of the log.',
+  ['--seed 7', '--split --seed 11', '--runs 100 --clients 20 --restarts 2'],
+)
+  .option('--runs <count>', 'in all', whole(1), 1_000)
+  .option('--clients <count>', 'at a time', whole(2), 200)
+  .option('--restarts <count>', 'of the server', whole(0), 20)
+  .option('--seed <seed>', 'repeats a trial; random unless given', whole(0))
+  .option('--split', 'the API is a process of its own, and hears the others through Redis')
+  .option('--json <file>', 'writes the report there')
+  .parse()
+  .opts<Options>()
+
+print(`seed ${seed} (repeat with --seed ${seed})`)
+const grounds = split ? await splitGrounds() : null
 const report = await runLiveTrial({
-  ...options,
+  ...size,
+  seed,
   databaseUrl: grounds?.databaseUrl ?? null,
   redisUrl: grounds?.redisUrl ?? null,
   report: print,
@@ -67,15 +60,12 @@ print(
     ...report.problems.slice(0, 50).map((problem) => `  ${problem}`),
   ].join('\n'),
 )
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
+if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
 process.exit(report.problems.length === 0 ? 0 : 1)
 
 /** A PostgreSQL and a Redis for several processes. */
 async function splitGrounds() {
-  if (findRedis() === null) {
-    process.stderr.write('--split needs a Redis, and this machine has none: install redis-server.\n')
-    process.exit(2)
-  }
+  if (findRedis() === null) refuse('--split needs a Redis, and this machine has none: install redis-server.')
   const dataDirectory = newDataDirectory('live-postgres')
   const postgres = await startEmbeddedPostgres({ dataDirectory, clock: systemClock() })
   const redis = await RedisServer.start()
