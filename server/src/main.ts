@@ -19,6 +19,7 @@ import { createKnownTypes } from './known-types.ts'
 import { createLog, type Log } from './log.ts'
 import { createOpsServer } from './ops-server.ts'
 import { portInUse, requireFreePort } from './port.ts'
+import { listQueues } from './queues.ts'
 import { createRollCall } from './roll-call.ts'
 import {
   ensureApiKey,
@@ -261,7 +262,7 @@ async function construct(config: Config, ground: Ground) {
   const transport = hold ? heldTransport(ground.transport, hold) : ground.transport
   const metrics = modules.createMetrics()
   metrics.observe({
-    queues: () => transport.tasks.depth(),
+    queues: () => listQueues({ store, transport, clock }),
     signals: () => transport.signals.lag(),
     runs: () => store.runs.counts(),
   })

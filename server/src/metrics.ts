@@ -22,7 +22,8 @@ export const METRICS = {
   weft_requests_total: 'HTTP requests answered, by method, route and status.',
   weft_request_duration_seconds: 'Time to answer an HTTP request, by method and route.',
   weft_live_connections: 'Live connections of this process that are open, by kind (sse, websocket).',
-  weft_queue_depth: 'Tasks in the transport, by node type and state (waiting, active).',
+  weft_queue_depth:
+    'Tasks in the transport, by node type and state (waiting, active), and attempts whose retry is not due yet (delayed).',
   weft_queue_oldest_age_seconds: 'Age of the oldest waiting task, by node type.',
   weft_signals_waiting: 'Signals in the transport that no coordinator has decided and committed yet.',
   weft_commits_total: 'Commits of the coordinator.',
@@ -60,6 +61,7 @@ export interface QueueFigures {
   readonly type: string
   readonly waiting: number
   readonly active: number
+  readonly delayed: number
   readonly oldestAgeMs: number
 }
 
@@ -128,9 +130,10 @@ export function createMetrics(): Metrics {
     if (depths.status === 'fulfilled') {
       queueDepth.reset()
       queueAge.reset()
-      for (const { type, waiting, active, oldestAgeMs } of depths.value) {
+      for (const { type, waiting, active, delayed, oldestAgeMs } of depths.value) {
         queueDepth.set({ type, state: 'waiting' }, waiting)
         queueDepth.set({ type, state: 'active' }, active)
+        queueDepth.set({ type, state: 'delayed' }, delayed)
         queueAge.set({ type }, oldestAgeMs / 1000)
       }
     }

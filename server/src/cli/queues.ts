@@ -11,7 +11,7 @@ export function queuesCommand(context: CliContext): Command {
   queues
     .command('list')
     .description(
-      'Lists node types with the tasks that wait and those at work, and how long the oldest waits.',
+      'Lists node types with the tasks that wait, those at work, the attempts that wait for their retry, and how long the oldest task waits.',
     )
     .addHelpText('after', '\nExamples:\n  weft queues list\n  weft queues list --json')
     .action(action(context, list))
@@ -23,9 +23,10 @@ async function list(session: Session): Promise<number> {
   return session.list(items, row, 'Nothing waits for a worker, and none is at work.')
 }
 
-const row = ({ type, waiting, active, oldestAgeMs }: QueueSummary): Piece[] => [
+const row = ({ type, waiting, active, delayed, oldestAgeMs }: QueueSummary): Piece[] => [
   { text: plain(type) },
   { text: `${waiting} waiting`, ...(waiting === 0 ? { colour: 'dim' as const } : {}) },
   { text: `${active} active`, ...(active === 0 ? { colour: 'dim' as const } : {}) },
+  { text: `${delayed} delayed`, ...(delayed === 0 ? { colour: 'dim' as const } : {}) },
   { text: waiting === 0 ? '' : `oldest ${durationText(oldestAgeMs)}`, colour: 'dim' },
 ]

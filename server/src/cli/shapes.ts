@@ -198,6 +198,7 @@ export interface QueueSummary {
   readonly type: string
   readonly waiting: number
   readonly active: number
+  readonly delayed: number
   readonly oldestAgeMs: number
 }
 

@@ -7,6 +7,7 @@ import type { Database } from './database.ts'
 import { and, desc, eq, gt, ilike, inArray, isNotNull, isNull, type SQL, sql } from './drizzle.ts'
 import { readInGroups } from './read-runs.ts'
 import { deleteRun, expireRuns } from './retention.ts'
+import { countRetries } from './retries.ts'
 import { RUN_COLUMNS } from './run-row.ts'
 import { runEvents, runs } from './schema.ts'
 import type { RunFilter, Store } from './store.ts'
@@ -101,6 +102,8 @@ export function openRuns(database: Database, clock: Clock): Store['runs'] {
         stuck: stuck?.count ?? 0,
       }
     },
+
+    retries: ({ now }) => countRetries(database, now),
   }
 }
 

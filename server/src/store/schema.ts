@@ -176,6 +176,9 @@ export const runEvents = pgTable(
   (table) => [
     primaryKey({ columns: [table.runId, table.seq] }),
     index('run_events_failed').on(table.at, table.runId, table.seq).where(sql`type = 'step.failed'`),
+    index('run_events_retries')
+      .on(sql`(json_text(data, 'retryAt')::numeric)`, table.runId)
+      .where(sql`type = 'attempt.failed'`),
   ],
 )
 

@@ -382,6 +382,8 @@ export interface Store {
     recover(request: { workspace: string; id: string }): Promise<boolean>
     /** Unfinished runs by status, and quarantined ones: figures for `doctor` and metrics. */
     counts(): Promise<{ byStatus: Record<string, number>; stuck: number }>
+    /** Attempts whose retry is not due yet, by node type; a type that has none is not there. */
+    retries(request: { now: number }): Promise<Record<string, number>>
   }
   readonly deadLetters: {
     /** The newest first. */

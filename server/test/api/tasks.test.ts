@@ -169,6 +169,24 @@ describe('a program outside performs tasks', () => {
     expect(await statusOf(world, id)).toBe('completed')
   })
 
+  test('queues say what waits, what is at work, and what waits for its retry', async () => {
+    const { world, program } = await programWorld()
+    await program.register({ ...RESIZE, type: 'image.grow' })
+    const queue = async () => {
+      const { items } = (await world.get('/api/v1/queues')).body
+      return items.find(({ type }: { type: string }) => type === 'image.grow')
+    }
+    const grow = { type: 'image.grow', with: { width: 9 }, retry: { attempts: 2, delay: '1h' } }
+    const id = await world.run({ once: grow, twice: grow })
+    for (const tasks of [1, 2]) {
+      const [task] = await program.claim(['image.grow'], { max: 1 })
+      expect(await queue()).toMatchObject({ waiting: 2 - tasks, active: 1, delayed: tasks - 1 })
+      await program.fail(task.id, { message: 'no room' })
+      await world.event(id, ({ type, key }) => type === 'attempt.failed' && key === task.step)
+    }
+    expect(await queue()).toEqual({ type: 'image.grow', waiting: 0, active: 0, delayed: 2, oldestAgeMs: 0 })
+  })
+
   test('a config that the type refuses fails the step without a claim', async () => {
     const { world, program } = await programWorld()
     const claiming = program.claim(['image.resize'])

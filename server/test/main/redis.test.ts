@@ -102,9 +102,10 @@ describe.skipIf(redisUrl === null)('on Redis', () => {
     )
     await Promise.all(runs)
     const { body } = await ask(both[0] as Weft, 'GET', '/api/v1/queues')
-    expect(body.items).toEqual([{ type: 'log', waiting: 0, active: 0, oldestAgeMs: 0 }])
+    expect(body.items).toEqual([{ type: 'log', waiting: 0, active: 0, delayed: 0, oldestAgeMs: 0 }])
     const metrics = await (await fetch(`${both[0]!.url}/metrics`)).text()
-    expect(metrics).toContain('weft_queue_depth{type="log",state="waiting"} 0')
+    for (const state of ['waiting', 'active', 'delayed'])
+      expect(metrics).toContain(`weft_queue_depth{type="log",state="${state}"} 0`)
     expect(metrics).toContain('weft_signals_waiting ')
   })
 

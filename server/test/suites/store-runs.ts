@@ -1,8 +1,8 @@
 /** Runs are found again: by id, by the ways a person names one, in pages that neither skip nor repeat. */
 import { randomUUID } from 'node:crypto'
-import { InvalidError, type ParentLink } from '@weft/engine'
+import { InvalidError, type ParentLink, type RunEvent } from '@weft/engine'
 import { describe, expect, it } from 'vitest'
-import type { RunFilter, RunRow, RunStore } from '../../src/store/store.ts'
+import type { RunAppend, RunFilter, RunRow, RunStore } from '../../src/store/store.ts'
 import {
   appendOf,
   failureOf,
@@ -195,6 +195,40 @@ export function runListCases(opened: Opened): void {
       expect(after.byStatus.completed).toBeUndefined()
       expect(after.stuck).toBe(before.stuck + 1)
       await store.runs.recover({ workspace: 'default', id: run.id })
+    })
+
+    it('counts attempts whose retry is not due yet by node type, and none that their run has left behind', async () => {
+      const { store } = opened()
+      const type = `work_${randomUUID().slice(0, 8)}`
+      const graph = `sha256:${randomUUID()}`
+      await store.graphs.put({
+        hash: graph,
+        definition: { nodes: { fetch: { type }, note: { type: 'log' } } },
+      })
+      const failed = (key: string, retryAt: number): RunEvent => {
+        const error = { code: 'http_503', message: 'escaped: \u0000', retryable: true }
+        return { type: 'attempt.failed', at: START_MS + 1, key, round: 1, attempt: 1, error, retryAt }
+      }
+      const count = async (now: number) => (await store.runs.retries({ now }))[type]
+      await whileOwning(store, async (session) => {
+        const begin = async (events: RunEvent[], changes: Partial<RunAppend> = {}) => {
+          const run = newRun({ started: { graph } })
+          await store.runs.begin({ ...run, graph })
+          await session.append([appendOf(run, { events, ...changes })])
+        }
+        await begin([failed('fetch', START_MS + 10), failed('note', START_MS + 10)])
+        await begin([failed('fetch[0]', START_MS + 10), failed('fetch[1]', START_MS + 20)])
+        await begin([failed('fetch', START_MS + 20)], { status: 'stopping' })
+        const finished = { at: START_MS + 2, output: null, error: null }
+        await begin([failed('fetch', START_MS + 20)], { status: 'cancelled', finished })
+        const retried = { type: 'run.retried', at: START_MS + 2, actor: 'ann' } as const
+        await begin([failed('fetch', START_MS + 20), retried])
+      })
+      expect([await count(START_MS), await count(START_MS + 10), await count(START_MS + 20)]).toEqual([
+        3,
+        1,
+        undefined,
+      ])
     })
   })
 }

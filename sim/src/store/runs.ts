@@ -1,5 +1,5 @@
 /** Runs of the twin: begin, read, list, recover, and how they go. */
-import type { RunEvent, RunStatus } from '@weft/engine'
+import { parseKey, type RunEvent, type RunStatus } from '@weft/engine'
 import type { Clock } from '../../../server/src/clock.ts'
 import { blobHashes } from '../../../server/src/store/blob-refs.ts'
 import { pageOf, placeOf } from '../../../server/src/store/cursor.ts'
@@ -96,6 +96,23 @@ export function openRuns(tables: Tables, clock: Pick<Clock, 'now'>): Store['runs
         if (run.stuckReason !== null) stuck++
       }
       return { byStatus, stuck }
+    },
+    async retries({ now }) {
+      const counts: Record<string, number> = {}
+      for (const run of tables.runs.values()) {
+        if (run.finishedAt !== null || run.status === 'stopping') continue
+        const events = eventsOf(run).map(({ event }) => event)
+        const anew = events.findLastIndex((event) => event.type === 'run.retried')
+        const graph = tables.graphs.get(run.graph)
+        if (graph === undefined) continue
+        const { nodes } = JSON.parse(graph) as { nodes: Record<string, { type: string }> }
+        for (const event of events.slice(anew + 1)) {
+          if (event.type !== 'attempt.failed' || event.retryAt <= now) continue
+          const { type } = nodes[parseKey(event.key).id] as { type: string }
+          counts[type] = (counts[type] ?? 0) + 1
+        }
+      }
+      return counts
     },
   }
 }

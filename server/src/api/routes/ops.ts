@@ -1,5 +1,6 @@
 /** Node types, blobs, figures for `doctor`, health. */
 import type { RunStatus } from '@weft/engine'
+import { listQueues } from '../../queues.ts'
 import type { Handlers } from '../call.ts'
 import { ApiError } from '../errors.ts'
 import type { HandlerParts } from '../parts.ts'
@@ -36,7 +37,7 @@ export function opsHandlers(
       return { status: 200, body: { items, nextCursor: null } }
     },
     async listQueues() {
-      return { status: 200, body: { items: await transport.tasks.depth(), nextCursor: null } }
+      return { status: 200, body: { items: await listQueues(parts), nextCursor: null } }
     },
     async getBlob({ principal, params }) {
       const { hash } = params
@@ -63,7 +64,7 @@ export function opsHandlers(
         store.runs.counts(),
         store.coordinators.list(),
         store.holds.list(),
-        transport.tasks.depth().catch(() => []), // what is wrong with it stands under /readyz
+        listQueues(parts).catch(() => []), // what is wrong with it stands under /readyz
       ])
       return {
         status: 200,

@@ -135,6 +135,7 @@ export const queue = z.object({
   type: z.string(),
   waiting: z.number().describe('tasks that nobody has taken yet'),
   active: z.number().describe('tasks that a worker holds'),
+  delayed: z.number().describe('attempts that failed, and whose retry is not due yet'),
   oldestAgeMs: z.number().describe('how long the oldest one has waited; 0 when none waits'),
 })
 export const queues = z.object({ items: z.array(queue), nextCursor: z.null() })
