@@ -154,7 +154,7 @@ const bulkFilter = <const Status extends string>(statuses: readonly Status[], us
   z
     .strictObject({
       status: z.array(z.enum(statuses)).min(1).default(usual),
-      workflow: z.string().max(300).optional(),
+      workflow: plain(300).optional(),
       labels: labels.optional(),
     })
     .describe('children are left to their parents; `{}` is every run in one of the usual statuses')

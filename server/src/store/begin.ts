@@ -57,7 +57,7 @@ select id from begun`
 /** With forks in the batch: their copied events, whose times are older than the run. */
 const BEGIN_FORKS = BEGIN.replace(
   `select id, 1, created_at, 'run.started'`,
-  `select id, 1, (event->>'at')::bigint, 'run.started'`,
+  `select id, 1, json_text(event, 'at')::bigint, 'run.started'`,
 ).replace(
   'referenced as (',
   `copied as (

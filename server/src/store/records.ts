@@ -66,7 +66,7 @@ export function openRecords({ pool, tables }: Database): Store['records'] {
       const [row] = await tables
         .select({
           attempt: sql<number | null>`${runEvents.attempt}`,
-          worker: sql<string | null>`${runEvents.data} ->> 'worker'`,
+          worker: sql<string | null>`json_text(${runEvents.data}, 'worker')`,
         })
         .from(runEvents)
         .where(

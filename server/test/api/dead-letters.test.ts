@@ -44,6 +44,11 @@ test('filters leave out what they do not name, and pages join without gap', asyn
   const runs = [await failed(world), await failed(world), await failed(world)]
   for (const query of ['workflow=other', 'step=ac', 'code=timeout', 'runId=none'])
     expect((await world.get(`/api/v1/dead-letters?${query}`)).body.items).toEqual([])
+  for (const name of ['workflow', 'step', 'code', 'runId'])
+    expect(await world.get(`/api/v1/dead-letters?${name}=%00`)).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_query', detail: expect.stringContaining(`/${name}`) },
+    })
   const seen: string[] = []
   let cursor = ''
   do {

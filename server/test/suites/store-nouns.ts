@@ -188,7 +188,7 @@ export function nounCases(opened: Opened): void {
       const asked = { runId: run.id, key: 'fetch', round: 1 }
       expect(await store.records.completion(asked)).toBeNull()
       await whileOwning(store, (session) =>
-        session.append([appendOf(run, { events: [{ ...stepCompleted(1), ...{ worker: 'w1' } }] })]),
+        session.append([appendOf(run, { events: [{ ...stepCompleted('\0 \ud800'), ...{ worker: 'w1' } }] })]),
       )
       expect(await store.records.completion(asked)).toEqual({ attempt: 1, worker: 'w1' })
       for (const other of [{ round: 2 }, { key: 'fetch[0]' }, { runId: 'nonsense' }])

@@ -10,7 +10,10 @@ import {
   idBeside,
   newRun,
   type Opened,
+  paused,
+  runStarted,
   START_MS,
+  stepCompleted,
   whileOwning,
 } from './store-fixture.ts'
 
@@ -181,6 +184,18 @@ export function runListCases(opened: Opened): void {
         { seq: 3, event: events[1] },
         { seq: 4, event: events[2] },
       ])
+    })
+
+    it('begins a fork with the events that it copies, at the times of its source', async () => {
+      const { store } = opened()
+      const started = runStarted({ at: START_MS - 50, input: { text: '\0 \ud800' } })
+      const copied = [stepCompleted('\0', START_MS - 40), paused(START_MS - 30)]
+      const run = { ...newRun(), started, copied }
+      expect(await store.runs.begin(run)).toEqual({ kind: 'begun' })
+      const stored = await store.runs.events({ runId: run.id, afterSeq: 0, limit: 10 })
+      expect(stored).toEqual([started, ...copied].map((event, index) => ({ seq: index + 1, event })))
+      const row = await store.runs.get({ workspace: 'default', id: run.id })
+      expect(row).toMatchObject({ seq: 3, input: started.input })
     })
 
     it('counts unfinished runs by status, and quarantined ones', async () => {

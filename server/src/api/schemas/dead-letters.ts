@@ -1,12 +1,12 @@
 /** The shapes of dead letters and of their replay. */
 import { z } from 'zod'
-import { bulkPage, bulkRetryAnswer, cursor, json, limit, page, stepError, time } from './vocabulary.ts'
+import { bulkPage, bulkRetryAnswer, cursor, json, limit, page, plain, stepError, time } from './vocabulary.ts'
 
 const deadLetterFilter = {
-  workflow: z.string().max(300).optional(),
-  runId: z.string().max(100).optional(),
-  step: z.string().max(100).optional().describe('a node’s id: the step, or its items'),
-  code: z.string().max(100).optional().describe('code of the error'),
+  workflow: plain(300).optional(),
+  runId: plain(100).optional(),
+  step: plain(100).optional().describe('a node’s id: the step, or its items'),
+  code: plain(100).optional().describe('code of the error'),
 }
 
 export const deadLettersQuery = z.strictObject({ ...deadLetterFilter, cursor, limit })
