@@ -19,7 +19,14 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const patches = join(root, 'sim', 'mutants')
 /** Beside the product, so that the copies find its packages. */
 const copies = join(root, 'sim', '.mutants')
-const COPIED = ['engine/src', 'engine/test/world', 'engine/package.json', 'server/src', 'sim/src']
+const COPIED = [
+  'engine/src',
+  'engine/test/world',
+  'engine/package.json',
+  'server/src',
+  'server/test/tool.ts',
+  'sim/src',
+]
 
 export const mutantNames = (): string[] =>
   readdirSync(patches)
