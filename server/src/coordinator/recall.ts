@@ -98,7 +98,9 @@ export class Recall {
     if (first?.signal.kind !== 'begun' || first.deliveries !== 1 || !this.#parts.states.mayBeNew(slot.runId))
       return false
     const { started, workspace } = first.signal
-    if (this.#parts.clock.now() - started.at > MAX_BEGUN_AGE_MS) return false
+    const ageMs = this.#parts.clock.now() - started.at
+    // A time to come says that the clocks differ, so what follows from them says nothing.
+    if (ageMs > MAX_BEGUN_AGE_MS || ageMs < -CLOCK_MARGIN_MS) return false
     // Begun under an owner before: it may have gone further than its first event.
     if (started.at < this.#parts.territory.since(slot.runId) + CLOCK_MARGIN_MS) return false
     const graph = this.#parts.graphs.peek(started.graph)
