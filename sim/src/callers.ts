@@ -16,6 +16,7 @@ import type { Clock } from '../../server/src/clock.ts'
 import { StoreError } from '../../server/src/store/store.ts'
 import type { Checks, Shadow } from './checks.ts'
 import { messageWaits } from './delivery.ts'
+import type { Faults } from './faults.ts'
 import type { SimProcess } from './process.ts'
 import { LARGEST_VALUE, MESSAGE_KEYS, messageName } from './ties.ts'
 
@@ -30,6 +31,7 @@ export interface CallersParts {
   readonly api: () => ApiProcess | null
   readonly clock: Clock
   readonly checks: Checks
+  readonly faults: Pick<Faults, 'counts'>
   readonly random: Random
   readonly fail: (error: unknown) => void
 }
@@ -97,12 +99,15 @@ export class Callers {
     }, random.chance(0.8))
   }
 
-  /** The signal that a run has begun comes twice, the second time when the run has gone on. */
+  /**
+   * The signal that a run has begun comes twice, the second time when the run has gone on. Not where clocks have jumped:
+   * it is by the clocks of two processes that an owner tells what was begun before its time.
+   */
   #tellAgain({ transport }: ApiProcess['parts'], runId: string): void {
-    const { checks, clock, random } = this.#parts
+    const { checks, clock, faults, random } = this.#parts
     clock.after(random.int(LONGEST_ECHO_MS), () => {
       const started = checks.runs.get(runId)?.log[0]
-      if (started?.type !== 'run.started') return
+      if (started?.type !== 'run.started' || faults.counts['clock jump'] > 0) return
       checks.occurrences.add('beginning told again')
       const signal = { kind: 'begun' as const, workspace: PRINCIPAL.workspace, started }
       transport.signals.send([{ runId, signal }]).catch(() => {})

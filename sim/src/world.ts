@@ -224,7 +224,8 @@ class World {
     for (const name of STORED)
       time.after(ties.int(3_000), `${name} is pushed`, () => this.#people.push(compiled(stored(ties, name))))
     const fail = (error: unknown): void => this.#fail(error)
-    const callers = new Callers({ api: () => this.#api, clock, checks: this.#checks, random: ties, fail })
+    const [checks, faults] = [this.#checks, this.#faults]
+    const callers = new Callers({ api: () => this.#api, clock, checks, faults, random: ties, fail })
     const definition = listening(ties) as unknown as Json
     time.after(ties.int(20_000), 'somebody submits', () => callers.submit({ definition }))
     time.after(ties.int(20_000), 'somebody submits', () => callers.submit({ workflow: ties.pick(STORED) }))
