@@ -41,6 +41,8 @@ export interface AttemptMeans {
   readonly blobs: WorkerBlobs
   readonly configs: ConfigResolver
   readonly credentials: CredentialSource
+  /** Whether the task is this worker's to begin still, after what was waited for since this moment of the monotonic clock. */
+  mayBegin(task: Task, since: number): Promise<boolean>
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -155,10 +157,14 @@ export class Attempt implements Performed {
 
   async #perform(): Promise<void> {
     const { configs, blobs, clock } = this.#means
+    const since = clock.monotonic()
     try {
       const resolving = configs.resolve(this.task, this.type, clock.now())
       const config = resolving instanceof Promise ? await resolving : resolving
-      if (this.type.info.effect === 'irreversible') await beginForGood(this.task, this.startedAt, this.#means)
+      const isForGood = this.type.info.effect === 'irreversible'
+      if (isForGood) await beginForGood(this.task, this.startedAt, this.#means)
+      if ((isForGood || resolving instanceof Promise) && !(await this.#means.mayBegin(this.task, since)))
+        return this.forsake()
       if (this.#abortion !== null) throw reasonOf(this.#abortion)
       const running = this.type.run(config, this.#context)
       const result = running instanceof Promise ? await running : running

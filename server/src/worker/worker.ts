@@ -93,6 +93,9 @@ export function createWorker(parts: WorkerParts): Worker {
     blobs,
     configs: configResolver(blobs),
     credentials: parts.credentials,
+    async mayBegin(task, since) {
+      return !isLate(since) || (await stillOwed([task], true)).length > 0
+    },
   }
   const reporter = new Reporter(name, tasks, clock, log)
   const slots = new Slots(parts.concurrency)
@@ -169,9 +172,11 @@ export function createWorker(parts: WorkerParts): Worker {
     const askedAt = clock.monotonic()
     const own = mayBeLost ? await stillOwn(doubtful) : doubtful
     const open = await uncompleted({ worker: name, store: parts.store, tasks, clock, log }, own)
-    const isLate = clock.monotonic() - askedAt > LATEST_ANSWER_MS || standstill.isSince(askedAt)
-    return isLate ? stillOwed(open, true) : open
+    return isLate(askedAt) ? stillOwed(open, true) : open
   }
+
+  const isLate = (since: number): boolean =>
+    clock.monotonic() - since > LATEST_ANSWER_MS || standstill.isSince(since)
 
   async function stillOwn(taken: readonly Task[]): Promise<readonly Task[]> {
     try {

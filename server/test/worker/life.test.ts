@@ -85,6 +85,33 @@ describe('worker: what may have been done already', () => {
     waiting.open()
     expect(await nextSignal()).toMatchObject({ kind: 'dropped', key: 'done' })
   })
+
+  it('does not act for good when it stood still since it wrote that it would, and somebody has answered for it', async () => {
+    const clock = manualClock()
+    const transport = memoryTransport({ clock, leaseMs: 15_000 })
+    const store = mapStore()
+    const written = gate()
+    const answer = gate()
+    const { once } = store.records
+    store.records.once = async (request) => {
+      const outcome = await once(request)
+      written.open()
+      await answer.passed
+      return outcome
+    }
+    let acts = 0
+    const pay = nodeOf('pay', async () => ++acts, { effect: 'irreversible' })
+    const { nextSignal } = await openWorker({ types: [pay, echo], store, clock, transport })
+    await transport.tasks.publish([taskOf({ type: 'pay', key: 'pay' })])
+    await written.passed
+    store.completed.add(`${RUN}/pay/1`)
+    clock.freeze(60_000)
+    answer.open()
+    expect(await nextSignal()).toMatchObject({ kind: 'dropped', key: 'pay' })
+    await transport.tasks.publish([taskOf({ type: 'echo', key: 'next' })])
+    expect(await nextSignal()).toMatchObject({ kind: 'completed', key: 'next' })
+    expect(acts).toBe(0)
+  })
 })
 
 describe('worker: time', () => {
