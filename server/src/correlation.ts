@@ -76,7 +76,8 @@ async function give(
   const outcome = await parts.store.messages.give({ workspace, id, to })
   if (outcome.kind === 'not_kept') return 'not_kept'
   if (outcome.runs.length > 0) wake(parts, outcome.runs)
-  return to.filter(({ runId }) => outcome.runs.includes(runId))
+  const given = new Set(outcome.runs)
+  return to.filter(({ runId }) => given.has(runId))
 }
 
 /**
